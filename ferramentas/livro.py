@@ -1,0 +1,101 @@
+"""O que as ferramentas sabem do livro: onde fica a raiz, que páginas há, que endereços o `_config.yml` dá."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+RAIZ = Path(__file__).resolve().parents[1]
+PACOTE = "homellm"
+
+
+class ErroDoLivro(Exception):
+    """Erro numa fonte do livro; a mensagem diz arquivo, linha e o que fazer."""
+
+
+@dataclass(frozen=True)
+class Enderecos:
+    """Endereços públicos, todos derivados de `_config.yml`."""
+
+    site: str  # "https://…/": termina em barra
+    repositorio: str  # "https://github.com/dono/projeto"
+    ramo: str  # ramo ou etiqueta que o Colab instala
+
+    def pagina(self, docname: str) -> str:
+        """Endereço da página no site."""
+        return f"{self.site}{docname}.html"
+
+    def bruto(self, caminho: str) -> str:
+        """Endereço do arquivo do repositório, sem moldura (para imagens no Colab)."""
+        return f"{self.repositorio.replace('://github.com', '://raw.githubusercontent.com')}/{self.ramo}/{caminho}"
+
+    def colab(self, caderno: str) -> str:
+        """Endereço que abre no Colab o notebook `caderno` (caminho dentro do repositório)."""
+        projeto = self.repositorio.split("://github.com/")[1]
+        return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
+
+    def instalacao(self) -> str:
+        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
+        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+
+
+def enderecos(raiz: Path = RAIZ) -> Enderecos:
+    """Lê site, repositório e ramo de `_config.yml`."""
+    config = yaml.safe_load((raiz / "_config.yml").read_text("utf-8"))
+    try:
+        site, repo, ramo = config["html"]["baseurl"], config["repository"]["url"], config["repository"]["branch"]
+    except (KeyError, TypeError) as erro:
+        raise ErroDoLivro(f"_config.yml: falta a chave {erro} (html.baseurl, repository.url, repository.branch)") from erro
+    if "://github.com/" not in repo:
+        raise ErroDoLivro(f"_config.yml: repository.url deve ser https://github.com/dono/projeto, e é {repo!r}")
+    return Enderecos(site.rstrip("/") + "/", repo.rstrip("/"), str(ramo))
+
+
+def paginas(raiz: Path = RAIZ) -> list[Path]:
+    """As páginas do livro, na ordem de `_toc.yml`."""
+
+    def percorre(no: object) -> Iterator[str]:
+        if isinstance(no, list):
+            for item in no:
+                yield from percorre(item)
+        elif isinstance(no, dict):
+            yield from (no[chave] for chave in ("root", "file") if chave in no)
+            for chave in ("parts", "chapters", "sections"):
+                yield from percorre(no.get(chave, []))
+
+    lista = [raiz / f"{nome}.md" for nome in percorre(yaml.safe_load((raiz / "_toc.yml").read_text("utf-8")))]
+    for pagina in lista:
+        if not pagina.is_file():
+            raise ErroDoLivro(f"_toc.yml: a página {pagina.relative_to(raiz).as_posix()} não existe; crie-a ou tire-a da lista")
+    return lista
+
+
+def numero_do_capitulo(docname: str) -> int | None:
+    """O número que o nome do arquivo dá ao capítulo; `None` se a página não é capítulo.
+
+    >>> numero_do_capitulo("book/03-atencao"), numero_do_capitulo("book/glossario")
+    (3, None)
+    """
+    achado = re.fullmatch(r"(?:.*/)?(\d\d)-[^/]*", docname)
+    return int(achado[1]) if achado else None
+
+
+def caminho_do_caderno(docname: str) -> str:
+    """Onde mora, no repositório, o notebook da página.
+
+    >>> caminho_do_caderno("book/02-dados")
+    'notebooks/02-dados.ipynb'
+    """
+    return f"notebooks/{docname.removeprefix('book/')}.ipynb"
+
+
+def grava(destino: Path, texto: str) -> None:
+    """Escreve `texto` num nome temporário e o move para `destino`: nunca fica um arquivo pela metade."""
+    destino.parent.mkdir(parents=True, exist_ok=True)
+    temporario = destino.with_name(f".{destino.name}.tmp")
+    temporario.write_text(texto, "utf-8", newline="\n")
+    temporario.replace(destino)

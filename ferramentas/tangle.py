@@ -1,0 +1,146 @@
+"""Extrai (*tangle*) para o pacote as células marcadas com `:tangle: homellm/<módulo>.py`.
+
+uso: python ferramentas/tangle.py [--check]
+
+Sem opção, escreve os módulos que mudaram. Com `--check`, só compara e diz o que está diferente.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from celulas import Celula, le_celulas
+from livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
+
+ASSINATURA = "# Gerado por ferramentas/tangle.py"
+CABECALHO = ASSINATURA + " a partir de {origem}. NÃO EDITE: mude o capítulo.\n# sha256 do que segue: {soma}\n"
+
+
+@dataclass(frozen=True)
+class Modulo:
+    """Um módulo do pacote e as páginas de onde veio."""
+
+    caminho: str  # "homellm/tokenizer.py"
+    origem: tuple[str, ...]  # ("book/02-dados.md",)
+    texto: str  # com o cabeçalho
+
+
+def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
+    origem = tuple(dict.fromkeys(c.pagina for c in celulas))
+    corpo = "\n\n".join(c.fonte.strip("\n").rstrip() + "\n" for c in celulas)
+    soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
+    return Modulo(caminho, origem, CABECALHO.format(origem=", ".join(origem), soma=soma) + corpo)
+
+
+def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
+    """Os módulos, por caminho, na ordem do livro.
+
+    `ate`: só os capítulos de número até este, mais as páginas que não são capítulo (a da API, que faz o
+    `__init__.py`): é o pacote como existe ao fim daquele capítulo.
+    """
+    por_modulo: dict[str, list[Celula]] = {}
+    for md in paginas(raiz):
+        numero = numero_do_capitulo(md.stem)
+        if ate is not None and numero is not None and numero > ate:
+            continue
+        for celula in le_celulas(md, raiz):
+            if celula.destino is not None:
+                celula.arvore()
+                por_modulo.setdefault(celula.destino, []).append(celula)
+    return {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
+
+
+def editado_a_mao(texto: str) -> bool:
+    """O corpo do módulo já não bate com a soma que o cabeçalho guarda?"""
+    linhas = texto.split("\n", 2)
+    if len(linhas) < 3 or not linhas[0].startswith(ASSINATURA):
+        return True
+    return hashlib.sha256(linhas[2].encode("utf-8")).hexdigest() != linhas[1].rpartition(" ")[2]
+
+
+def escreve(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
+    """Grava os módulos que mudaram, apaga os que perderam a origem e devolve os caminhos mexidos.
+
+    Erro se algum arquivo que seria trocado foi editado à mão: a edição não é perdida.
+    """
+    mexidos: list[str] = []
+    trocas = {c: m for c, m in modulos.items() if _lido(raiz / c) != m.texto}
+    sobras = [p for p in _gerados(raiz) if p.relative_to(raiz).as_posix() not in modulos]
+    for caminho in [*trocas, *(p.relative_to(raiz).as_posix() for p in sobras)]:
+        antigo = _lido(raiz / caminho)
+        if antigo is not None and editado_a_mao(antigo):
+            origem = ", ".join(modulos[caminho].origem) if caminho in modulos else "um capítulo"
+            raise ErroDoLivro(
+                f"{caminho}: foi editado à mão, e sairia diferente de {origem}. Leve a mudança ao capítulo, ou "
+                f"descarte-a apagando o arquivo, e rode de novo (nada foi escrito)"
+            )
+    for caminho, modulo in trocas.items():
+        grava(raiz / caminho, modulo.texto)
+        mexidos.append(caminho)
+    for sobra in sobras:
+        sobra.unlink()
+        mexidos.append(sobra.relative_to(raiz).as_posix())
+    return mexidos
+
+
+def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
+    """Uma mensagem por módulo que não está igual aos capítulos."""
+    queixas = []
+    for caminho, modulo in modulos.items():
+        antigo = _lido(raiz / caminho)
+        if antigo == modulo.texto:
+            continue
+        origem = ", ".join(modulo.origem)
+        if antigo is None:
+            queixas.append(f"{caminho}: falta; sai de {origem}. Rode: make livro")
+            continue
+        diferenca = "".join(
+            difflib.unified_diff(
+                antigo.splitlines(True), modulo.texto.splitlines(True), f"{caminho} (no disco)", f"{caminho} (de {origem})"
+            )
+        )
+        if editado_a_mao(antigo):
+            queixas.append(f"{caminho}: editado à mão. Este arquivo é gerado: mude {origem} e rode make livro\n{diferenca}")
+        else:
+            queixas.append(f"{caminho}: atrasado em relação a {origem}. Rode: make livro\n{diferenca}")
+    for sobra in _gerados(raiz):
+        if sobra.relative_to(raiz).as_posix() not in modulos:
+            queixas.append(f"{sobra.relative_to(raiz).as_posix()}: nenhum capítulo o gera; apague-o (make livro o apaga)")
+    return queixas
+
+
+def _lido(caminho: Path) -> str | None:
+    return caminho.read_text("utf-8") if caminho.exists() else None
+
+
+def _gerados(raiz: Path) -> list[Path]:
+    return sorted(p for p in (raiz / PACOTE).glob("*.py"))
+
+
+def main(argumentos: list[str] | None = None) -> int:
+    """Ponto de entrada; devolve 0 (tudo em ordem), 1 (diferenças com --check) ou 2 (erro numa página)."""
+    opcoes = argparse.ArgumentParser(description="extrai dos capítulos o pacote homellm")
+    opcoes.add_argument("--check", action="store_true", help="só compara, sem escrever")
+    escolhidas = opcoes.parse_args(argumentos)
+    try:
+        modulos = extrai()
+        if escolhidas.check:
+            queixas = compara(modulos)
+            for queixa in queixas:
+                print(queixa)
+            return 1 if queixas else 0
+        for caminho in escreve(modulos):
+            print(f"tangle: {caminho}")
+    except ErroDoLivro as erro:
+        print(f"tangle: {erro}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+# Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: 13ed4a23c1fee21e0d5e3710c52d60fe3c306b6457a2344f479351e7f18353df
+"""Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens (Kneser-Ney modificado).
+
+Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. Fonte: S. Chen e J. Goodman, «An
+empirical study of smoothing techniques for language modeling», 1999, seção 3.
+
+>>> model = NGramModel(order=2, vocab_size=3).fit([0, 1, 0, 1, 0, 2])
+>>> int(model.probs([0]).argmax()), round(float(model.probs([0]).sum()), 6)
+(1, 1.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def count_ngrams(ids: np.ndarray, order: int, vocab_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Para cada comprimento de 1 a `order`: chaves em ordem crescente e contagem de cada n-grama.
+
+    A chave de um n-grama é `linha × vocab_size + último id`, onde `linha` é a posição, na tabela anterior, do
+    n-grama sem o último id (0 para o contexto vazio). No último comprimento conta-se quantas vezes o n-grama
+    apareceu; nos menores, depois de quantos ids diferentes (contagem de continuação).
+
+    >>> [(k.tolist(), c.tolist()) for k, c in count_ngrams(np.array([0, 1, 0, 1]), 2, 2)]
+    [([0, 1], [1, 1]), ([1, 2], [2, 1])]
+    """
+    tables: list[tuple[np.ndarray, np.ndarray]] = []
+    rows = np.zeros(len(ids) + 1, dtype=np.int64)  # rows[i]: linha do contexto que começa na posição i
+    for length in range(1, order + 1):
+        grams = rows[:-1] * vocab_size + ids[length - 1 :]
+        keys, first, new_rows, counts = np.unique(
+            grams, return_index=True, return_inverse=True, return_counts=True
+        )
+        if tables:  # cada n-grama novo é um vizinho à esquerda a mais para o seu sufixo
+            shorter = tables[-1][0]
+            tables[-1] = (shorter, np.bincount(rows[first + 1], minlength=len(shorter)))
+        tables.append((keys, counts))
+        rows = new_rows
+    return tables
+
+
+def discounts(counts: np.ndarray) -> np.ndarray:
+    """Quanto tirar de cada contagem (0 de 0; valores próprios para 1, 2 e «3 ou mais»), mesma forma de `counts`.
+
+    Estimado por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam exemplos, metade da contagem.
+
+    >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
+    [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6)
+    base = n[1] / max(n[1] + 2 * n[2], 1)
+    table = [0.0]
+    for j in (1, 2, 3):
+        estimate = j - (j + 1) * base * n[j + 1] / n[j] if n[j] and n[j + 1] else j / 2
+        table.append(max(estimate, 0.1))  # nunca zero: sempre sobra massa para quem não foi visto
+    return np.array(table)[np.minimum(counts, 3)]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Um comprimento de n-grama pronto para consulta; o último item de cada vetor é a sentinela «não visto»."""
+
+    keys: np.ndarray  # (linhas + 1,) chaves crescentes, int64
+    direct: np.ndarray  # (linhas + 1,) probabilidade própria do n-grama, já descontada
+    backoff: np.ndarray  # (contextos + 1,) fração que o contexto deixa para a ordem menor
+
+
+def build_level(keys: np.ndarray, counts: np.ndarray, vocab_size: int, n_contexts: int) -> Level:
+    """Transforma contagens em probabilidades próprias e em massa de recuo, por contexto."""
+    contexts = keys // vocab_size
+    cut = discounts(counts)
+    total = np.bincount(contexts, weights=counts, minlength=n_contexts)
+    freed = np.bincount(contexts, weights=cut, minlength=n_contexts)
+    backoff = np.divide(freed, total, out=np.ones(n_contexts), where=total > 0)
+    direct = (counts - cut) / np.maximum(total, 1)[contexts]
+    return Level(np.append(keys, np.iinfo(np.int64).max), np.append(direct, 0.0), np.append(backoff, 1.0))
+
+
+class NGramModel:
+    """Distribuição do próximo id dados os `order − 1` anteriores.
+
+    Args:
+        order: 1 é o unigrama, 2 o bigrama, e assim por diante.
+        vocab_size: V; os ids vão de 0 a V − 1.
+
+    Raises:
+        ValueError: `order` ou `vocab_size` menores que 1.
+    """
+
+    def __init__(self, order: int, vocab_size: int) -> None:
+        if order < 1 or vocab_size < 1:
+            raise ValueError(f"order e vocab_size devem ser ≥ 1; vieram {order} e {vocab_size}.")
+        self.order, self.vocab_size = order, vocab_size
+        self._levels: list[Level] = []
+
+    def fit(self, ids: ArrayLike) -> NGramModel:
+        """Conta `ids` (forma (N,)) e devolve o próprio modelo; outra chamada recomeça do zero, não acumula."""
+        array = self._check(ids)
+        if not len(array):
+            raise ValueError("não há ids para contar: passe ao menos um.")
+        levels: list[Level] = []
+        n_contexts = 1  # o contexto vazio
+        for keys, counts in count_ngrams(array, self.order, self.vocab_size):
+            levels.append(build_level(keys, counts, self.vocab_size, n_contexts))
+            n_contexts = len(keys)
+        self._levels = levels
+        return self
+
+    def probs(self, context: ArrayLike = ()) -> np.ndarray:
+        """Probabilidade de cada id depois de `context`: forma (V,), soma 1, nenhum zero.
+
+        Só os últimos `order − 1` ids contam; contexto mais curto, ou nunca visto, recua para ordens menores.
+        """
+        history = self._check(context)[-self.order + 1 :] if self.order > 1 else self._check(())
+        p = np.full(self.vocab_size, 1 / self.vocab_size)  # (V,) ordem zero: todos iguais
+        for length, level in enumerate(self._fitted()[: len(history) + 1]):
+            row = self._row(history[len(history) - length :])
+            start, stop = np.searchsorted(level.keys, [row * self.vocab_size, (row + 1) * self.vocab_size])
+            p *= level.backoff[row]
+            p[level.keys[start:stop] - row * self.vocab_size] += level.direct[start:stop]
+        return p
+
+    def surprisal(self, ids: ArrayLike) -> np.ndarray:
+        """Bits que cada id custa dados os anteriores, −log2 p: forma (N,). Não monta vetor de tamanho V.
+
+        Todas as posições entram na conta; as primeiras usam o contexto que há (nenhum, um id, dois…).
+        """
+        array = self._check(ids)
+        p = np.full(len(array), 1 / self.vocab_size)
+        context = np.zeros(len(array), dtype=np.int64)  # linha do contexto de cada posição
+        for level in self._fitted():
+            key = context * self.vocab_size + array
+            row = np.searchsorted(level.keys, key)
+            row[level.keys[row] != key] = len(level.keys) - 1  # sentinela
+            p = level.direct[row] + level.backoff[context] * p
+            context = np.concatenate(([len(level.keys) - 1], row[:-1]))[: len(array)]
+        return -np.log2(p)
+
+    def bits_per_byte(self, ids: ArrayLike, n_bytes: int) -> float:
+        """Bits para prever `ids`, divididos pelo tamanho do texto em bytes UTF-8 (`n_bytes`)."""
+        if n_bytes <= 0:
+            raise ValueError(f"n_bytes deve ser > 0 (os bytes UTF-8 do texto); veio {n_bytes}.")
+        bits = self.surprisal(ids)
+        if not len(bits):
+            raise ValueError("não há ids para avaliar: passe ao menos um.")
+        return float(bits.sum() / n_bytes)
+
+    def sample(
+        self,
+        n: int,
+        context: Sequence[int] = (),
+        temperature: float = 1.0,
+        rng: int | np.random.Generator | None = None,
+    ) -> list[int]:
+        """Sorteia `n` ids em sequência depois de `context` (que não volta na resposta).
+
+        `temperature` abaixo de 1 favorece os mais prováveis, acima achata; 0 escolhe sempre o mais provável.
+        `rng` é uma semente ou um gerador do numpy; `None` sorteia diferente a cada chamada.
+        """
+        if n < 0 or temperature < 0:
+            raise ValueError(f"n e temperature devem ser ≥ 0; vieram {n} e {temperature}.")
+        generator = np.random.default_rng(rng)
+        ids = self._check(context).tolist()
+        for _ in range(n):
+            logits = np.log(self.probs(ids[-self.order + 1 :]))
+            if temperature == 0:
+                ids.append(int(logits.argmax()))
+                continue
+            weights = np.exp((logits - logits.max()) / temperature)
+            cumulative = np.cumsum(weights)
+            ids.append(int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")))
+        return ids[len(ids) - n :]
+
+    def _row(self, gram: np.ndarray) -> int:
+        """Linha do n-grama na sua tabela; a da sentinela se ele não foi visto."""
+        row = 0
+        for level, token in zip(self._levels, gram):
+            key = row * self.vocab_size + int(token)
+            row = int(np.searchsorted(level.keys, key))
+            if level.keys[row] != key:
+                row = len(level.keys) - 1
+        return row
+
+    def _fitted(self) -> list[Level]:
+        if not self._levels:
+            raise RuntimeError("o modelo ainda não contou nada: chame fit(ids) antes.")
+        return self._levels
+
+    def _check(self, ids: ArrayLike) -> np.ndarray:
+        """`ids` como vetor int64 (N,), conferido contra o vocabulário."""
+        array = np.asarray(ids)
+        if array.size == 0:
+            return np.zeros(0, dtype=np.int64)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ValueError(f"ids deve ser uma lista de inteiros; veio {array.dtype} de forma {array.shape}.")
+        if array.min() < 0 or array.max() >= self.vocab_size:
+            raise ValueError(
+                f"id fora do vocabulário: os ids vão de 0 a {self.vocab_size - 1}, "
+                f"e vieram de {array.min()} a {array.max()}."
+            )
+        return array.astype(np.int64)

@@ -1,0 +1,224 @@
+"""Janelas, lotes e arquivos de tokens: contra fatias feitas à mão e o `unfold` do PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from homellm.data import SlidingWindowDataset, TokenFileDataset, create_dataloader, write_token_file
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+IDS = list(range(100, 141))  # 41 ids
+
+
+def test_windows_by_hand():
+    data = SlidingWindowDataset([10, 11, 12, 13, 14, 15], context_length=3, stride=2)
+    assert [(x.tolist(), y.tolist()) for x, y in data] == [
+        ([10, 11, 12], [11, 12, 13]),
+        ([12, 13, 14], [13, 14, 15]),
+    ]
+    assert data[-1][0].tolist() == [12, 13, 14]
+    assert data[0][0].dtype == data[0][1].dtype == torch.int64
+
+
+@given(n=st.integers(2, 60), length=st.integers(1, 20), stride=st.integers(1, 25))
+def test_same_windows_as_unfold(n, length, stride):
+    if n < length + 1:
+        return
+    ids = torch.randint(0, 1000, (n,), generator=torch.Generator().manual_seed(n))
+    expected = ids.unfold(0, length + 1, stride)
+    data = SlidingWindowDataset(ids, length, stride)
+    assert len(data) == len(expected)
+    for (inputs, targets), window in zip(data, expected, strict=True):
+        assert torch.equal(inputs, window[:-1])
+        assert torch.equal(targets, window[1:])
+
+
+def test_default_stride_makes_each_id_a_target_once():
+    data = SlidingWindowDataset(IDS, 8)
+    assert torch.cat([y for _, y in data]).tolist() == IDS[1:41]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda x: np.array(x, np.uint16)])
+def test_any_sequence_of_ids(kind):
+    assert SlidingWindowDataset(kind(IDS), 4)[3][0].tolist() == IDS[12:16]
+
+
+def test_changing_an_item_does_not_change_the_data():
+    data = SlidingWindowDataset(np.array(IDS), 4)
+    data[0][0][:] = 0
+    assert data[0][0].tolist() == IDS[:4]
+
+
+def test_smallest_corpus_and_errors():
+    assert len(SlidingWindowDataset([1, 2], 1)) == 1
+    with pytest.raises(ValueError, match="há 4 tokens, e uma janela de 6 pede 7.*faltam 3"):
+        SlidingWindowDataset([1, 2, 3, 4], 6)
+    with pytest.raises(ValueError, match="faltam 2"):
+        SlidingWindowDataset([], 1)
+    for length, stride in [(0, 1), (4, 0), (4, -1), (-2, 1)]:
+        with pytest.raises(ValueError, match="ao menos 1"):
+            SlidingWindowDataset(IDS, length, stride)
+    for bad in ("texto", [1.5, 2.5], [[1, 2], [3, 4]]):
+        with pytest.raises(TypeError, match="ids inteiros"):
+            SlidingWindowDataset(bad, 1)
+    with pytest.raises(IndexError, match="janela 10 de um total de 10"):
+        SlidingWindowDataset(IDS, 4)[10]
+
+
+# --- DataLoader
+
+
+def order(loader: DataLoader) -> list[int]:
+    return [int(x[0]) for inputs, _ in loader for x in inputs]
+
+
+def test_shapes_and_determinism():
+    loader = create_dataloader(IDS, batch_size=3, context_length=4)
+    inputs, targets = next(iter(loader))
+    assert inputs.shape == targets.shape == (3, 4)
+    assert inputs.dtype == torch.int64
+    torch.manual_seed(123)
+    again = create_dataloader(IDS, 3, 4)
+    fresh = create_dataloader(IDS, 3, 4)
+    epochs = [order(again), order(again)]
+    assert epochs == [order(fresh), order(fresh)]
+    assert epochs[0] != epochs[1]
+    assert order(create_dataloader(IDS, 3, 4, seed=1)) != epochs[0]
+
+
+def test_global_state_is_left_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    list(create_dataloader(IDS, 3, 4))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_without_shuffle_and_with_the_last_batch():
+    loader = create_dataloader(IDS, 3, 4, shuffle=False, drop_last=False)
+    assert order(loader) == IDS[0:40:4]
+    assert [len(x) for x, _ in loader] == [3, 3, 3, 1]
+    assert len(create_dataloader(IDS, 3, 4)) == 3
+    assert len(create_dataloader(IDS, 3, 4, stride=1)) == (41 - 4) // 3
+
+
+def test_loader_of_a_dataset_and_errors():
+    data = SlidingWindowDataset(IDS, 4)
+    assert order(create_dataloader(data, 2, shuffle=False)) == IDS[0:40:4]
+    with pytest.raises(ValueError, match="já tem context_length"):
+        create_dataloader(data, 2, context_length=4)
+    with pytest.raises(ValueError, match="faltou context_length"):
+        create_dataloader(IDS, 2)
+    with pytest.raises(ValueError, match="há 10 janelas e o lote pede 11"):
+        create_dataloader(IDS, 11, 4)
+    assert len(create_dataloader(IDS, 11, 4, drop_last=False)) == 1
+
+
+# --- arquivo de tokens
+
+
+@given(
+    ids=st.lists(st.integers(0, 70_000), min_size=2, max_size=40),
+    length=st.integers(1, 10),
+    stride=st.integers(1, 12),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_file_equals_memory(tmp_path, ids, length, stride):
+    length = min(length, len(ids) - 1)
+    path = tmp_path / "ids.bin"
+    assert write_token_file(path, iter(ids), max(ids) + 1) == len(ids)
+    on_disk, in_memory = TokenFileDataset(path, length, stride), SlidingWindowDataset(ids, length, stride)
+    assert len(on_disk) == len(in_memory)
+    assert on_disk.vocab_size == max(ids) + 1
+    for a, b in zip(on_disk, in_memory, strict=True):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+
+
+@pytest.mark.parametrize(("vocab_size", "itemsize"), [(1, 2), (65_536, 2), (65_537, 4), (2**32, 4)])
+def test_item_size_follows_the_vocabulary(tmp_path, vocab_size, itemsize):
+    write_token_file(tmp_path / "ids.bin", [0, vocab_size - 1], vocab_size)
+    assert (tmp_path / "ids.bin").stat().st_size == 24 + 2 * itemsize
+    assert TokenFileDataset(tmp_path / "ids.bin", 1).ids.tolist() == [0, vocab_size - 1]
+
+
+def test_writes_a_stream_larger_than_a_block(tmp_path):
+    n = 200_003
+    assert write_token_file(tmp_path / "ids.bin", (i % 997 for i in range(n)), 997) == n
+    data = TokenFileDataset(tmp_path / "ids.bin", 5)
+    assert data.ids[199_999] == 199_999 % 997
+    assert isinstance(data.ids, np.memmap)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_writes_arrays(tmp_path, kind):
+    write_token_file(tmp_path / "ids.bin", kind(IDS), 141)
+    assert TokenFileDataset(tmp_path / "ids.bin", 4).ids.tolist() == IDS
+
+
+def test_write_errors_leave_nothing_behind(tmp_path):
+    path = tmp_path / "ids.bin"
+    bad = itertools.chain(itertools.repeat(1, 70_000), [7], itertools.repeat(1, 10))
+    with pytest.raises(ValueError, match="o id 7, na posição 70000, não cabe num vocabulário de 7"):
+        write_token_file(path, bad, 7)
+    with pytest.raises(ValueError, match="o id -1, na posição 0"):
+        write_token_file(path, [-1], 7)
+    with pytest.raises(ValueError, match="nenhum id"):
+        write_token_file(path, [], 7)
+    with pytest.raises(ValueError, match="tamanho do vocabulário"):
+        write_token_file(path, [1], 0)
+    with pytest.raises(TypeError, match="ids inteiros"):
+        write_token_file(path, ["a"], 7)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "ids.bin"
+    write_token_file(path, IDS, 141)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="não cabe"):
+        write_token_file(path, [5, 6], 6)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_strange_files(tmp_path):
+    path = tmp_path / "ids.bin"
+    with pytest.raises(FileNotFoundError, match="write_token_file"):
+        TokenFileDataset(path, 4)
+    write_token_file(path, IDS, 141)
+    good = path.read_bytes()
+    for bad in (b"", good[:10], b"x" * 200):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match="não é um arquivo de tokens"):
+            TokenFileDataset(path, 4)
+    for bad in (good[:-1], good + b"\0"):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=f"deveria ter {len(good)} bytes e tem {len(bad)}"):
+            TokenFileDataset(path, 4)
+    path.write_bytes(good)
+    with pytest.raises(ValueError, match="faltam 10"):
+        TokenFileDataset(path, 50)
+
+
+def test_worker_receives_the_path_and_not_the_ids(tmp_path):
+    path = tmp_path / "ids.bin"
+    write_token_file(path, itertools.repeat(3, 100_000), 10)
+    data = TokenFileDataset(path, 4)
+    pickled = pickle.dumps(data)
+    assert len(pickled) < 2000
+    assert len(pickle.loads(pickled)) == len(data)
+    assert torch.equal(pickle.loads(pickled)[7][1], data[7][1])
+
+
+def test_loader_with_workers_gives_the_same_batches(tmp_path):
+    path = tmp_path / "ids.bin"
+    write_token_file(path, IDS, 141)
+    alone = create_dataloader(TokenFileDataset(path, 4), 2)
+    helped = create_dataloader(TokenFileDataset(path, 4), 2, num_workers=1)
+    assert order(alone) == order(helped)
