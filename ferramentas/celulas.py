@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jupytext
-from livro import PACOTE, ErroDoLivro
+import yaml
+from livro import PACOTE, ErroDoLivro, le_texto
 
-OPCOES = {"tangle", "tags", "figura", "legenda", "alt"}
+FIGURA = {"figura", "legenda", "alt"}
+OPCOES = {"tangle", "tags"} | FIGURA
 ETIQUETAS = {"hide-input", "hide-output", "hide-cell", "remove-cell", "remove-input", "no-colab"}
+LITERAIS = {
+    "code-cell",
+    "code-block",
+    "code",
+    "literalinclude",
+    "eval-rst",
+    "math",
+}  # diretivas que contêm só código
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,7 @@ class Celula:
     linha: int  # da cerca que a abre, contada de 1
     fonte: str
     opcoes: dict[str, object]
+    linha_do_codigo: int  # linha da página em que está a primeira linha de código
 
     @property
     def lugar(self) -> str:
@@ -33,11 +44,6 @@ class Celula:
         destino = self.opcoes.get("tangle")
         return None if destino is None else str(destino)
 
-    @property
-    def linha_do_codigo(self) -> int:
-        """Linha da página em que está a primeira linha de código."""
-        return self.linha + 1 + int(self.opcoes.get("__linhas__", 0))
-
     def arvore(self) -> ast.Module:
         """A árvore sintática; um erro diz a linha da página."""
         try:
@@ -45,30 +51,147 @@ class Celula:
         except SyntaxError as erro:
             linha = self.linha_do_codigo + (erro.lineno or 1) - 1
             raise ErroDoLivro(
-                f"{self.pagina}:{linha}: a célula não é Python puro ({erro.msg}); corrija-a (sem comandos % ou !)"
+                f"{self.pagina}:{linha}: a célula não é Python puro ({erro.msg}); "
+                "corrija-a (sem comandos % ou !)"
             ) from erro
 
 
-def abertura_das_cercas(texto: str) -> list[int]:
-    """Linha (de 1) de cada cerca que abre uma célula de código.
+@dataclass(frozen=True)
+class Cerca:
+    """Uma cerca (``` ou ~~~ ou :::) que abre um bloco."""
 
-    >>> abertura_das_cercas("a\\n```{code-cell} ipython3\\n1\\n```\\n")
-    [2]
+    sinais: str  # "```"
+    info: str  # "{code-cell} ipython3"
+    linha: int  # contada de 1
+    recuo: int  # espaços antes dos sinais
+
+    @property
+    def diretiva(self) -> str:
+        """Nome da diretiva que a cerca abre, ou `""`."""
+        achado = re.match(r"\{([\w:.-]+)\}", self.info)
+        return achado[1] if achado else ""
+
+    @property
+    def literal(self) -> bool:
+        """O que há dentro é código, e não prosa com outras cercas?"""
+        return self.diretiva in LITERAIS or (not self.diretiva and self.sinais[0] != ":")
+
+    def fecha_com(self, sinais: str, info: str, recuo: int) -> bool:
+        """Uma linha com estes sinais fecha esta cerca?"""
+        return (
+            not info
+            and sinais[0] == self.sinais[0]
+            and len(sinais) >= len(self.sinais)
+            and recuo < self.recuo + 4
+        )
+
+
+def le_cercas(texto: str, pagina: str) -> list[tuple[Cerca, ...]]:
+    """As cercas abertas em cada linha, de fora para dentro; a linha que abre e a que fecha contam.
+
+    Erros (`ErroDoLivro`, com arquivo e linha): cerca que não fecha, que fecha sem ter aberto, ou que está
+    dentro de outra sem ter menos sinais do que ela.
+
+    >>> [len(abertas) for abertas in le_cercas("a\\n:::{note}\\nb\\n:::\\nc", "x.md")]
+    [0, 1, 1, 1, 0]
     """
-    return [n for n, linha in enumerate(texto.split("\n"), 1) if re.match(r"(`{3,}|~{3,}|:{3,})\{code-cell\}", linha)]
+    pilha: list[Cerca] = []
+    abertas: list[tuple[Cerca, ...]] = []
+    for n, linha in enumerate(texto.split("\n"), 1):
+        antes = tuple(pilha)
+        achado = re.match(r"( *)(`{3,}|~{3,}|:{3,})(.*)$", linha)
+        no_texto = achado and achado[2][0] == "`" and "`" in achado[3]  # ```x``` numa linha só
+        if achado and not no_texto:
+            _empilha(pilha, Cerca(achado[2], achado[3].strip(), n, len(achado[1])), pagina)
+        abertas.append(max(antes, tuple(pilha), key=len))
+    if pilha:
+        raise _nao_fecha(pilha[-1], pagina)
+    return abertas
 
 
-def _linhas_de_opcoes(linhas: list[str], cerca: int) -> int:
-    """Quantas linhas de opções e brancos há entre a cerca e o código."""
+def _empilha(pilha: list[Cerca], cerca: Cerca, pagina: str) -> None:
+    """Abre ou fecha, na pilha, a cerca que está nesta linha."""
+    topo = pilha[-1] if pilha else None
+    if any(fora.fecha_com(cerca.sinais, cerca.info, cerca.recuo) for fora in pilha[:-1]):
+        raise _nao_fecha(topo, pagina)
+    if topo and topo.fecha_com(cerca.sinais, cerca.info, cerca.recuo):
+        pilha.pop()
+        return
+    parecidas = [
+        fora for fora in pilha if fora.sinais[0] == cerca.sinais[0] and len(cerca.sinais) >= len(fora.sinais)
+    ]
+    if topo and topo.literal:
+        if cerca.diretiva and parecidas:
+            raise _nao_fecha(topo, pagina)
+        return
+    if cerca.sinais[0] == ":" and not cerca.info:
+        raise ErroDoLivro(
+            f"{pagina}:{cerca.linha}: a cerca {cerca.sinais} fecha sem ter aberto; confira o número de sinais"
+        )
+    if parecidas:
+        fora = parecidas[-1]
+        raise ErroDoLivro(
+            f"{pagina}:{cerca.linha}: a cerca {cerca.sinais} está dentro da que abre na linha {fora.linha}, "
+            f"que tem {len(fora.sinais)} sinais; feche-a antes, ou dê a ela mais sinais que à de dentro"
+        )
+    pilha.append(cerca)
+
+
+def _nao_fecha(cerca: Cerca, pagina: str) -> ErroDoLivro:
+    return ErroDoLivro(
+        f"{pagina}:{cerca.linha}: a cerca {cerca.sinais} abre aqui e não fecha; "
+        f"acrescente uma linha {cerca.sinais}"
+    )
+
+
+def _cercas_de_celula(texto: str, pagina: str) -> list[int]:
+    """Linha (de 1) de cada cerca que abre uma célula de código; erro se ela não está solta na página."""
+    linhas = []
+    for n, abertas in enumerate(le_cercas(texto, pagina), 1):
+        if not abertas or abertas[-1].linha != n or abertas[-1].diretiva != "code-cell":
+            continue
+        if len(abertas) > 1 or abertas[0].recuo:
+            raise ErroDoLivro(
+                f"{pagina}:{n}: célula de código dentro de outro bloco, onde não é executada; tire-a de lá "
+                "(em soluções, use solution-start e solution-end)"
+            )
+        if abertas[0].sinais[0] == ":":
+            raise ErroDoLivro(
+                f"{pagina}:{n}: célula de código aberta com :::, que não é executada; abra-a com ```"
+            )
+        linhas.append(n)
+    return linhas
+
+
+def _le_opcoes(linhas: list[str], cerca: int, pagina: str) -> tuple[dict[str, object], int]:
+    """As opções da célula aberta na linha `cerca`, e quantas linhas há entre a cerca e o código."""
     corpo = linhas[cerca:]
-    if corpo and corpo[0].strip() == "---":
-        fim = next((i for i, linha in enumerate(corpo[1:], 1) if linha.strip() == "---"), 0)
-        n = fim + 1
-    else:
-        n = next((i for i, linha in enumerate(corpo) if not re.match(r":[\w-]+:", linha)), len(corpo))
-    while n < len(corpo) and not corpo[n].strip():
+    if corpo and corpo[0].startswith("---"):
+        raise ErroDoLivro(
+            f"{pagina}:{cerca + 1}: escreva as opções da célula como `:nome: valor`, uma por linha, sem ---"
+        )
+    opcoes: dict[str, object] = {}
+    n = 0
+    while n < len(corpo) and corpo[n].lstrip().startswith(":"):
+        lugar = f"{pagina}:{cerca + n + 1}"
+        try:
+            opcao = yaml.safe_load(corpo[n].lstrip()[1:])
+        except yaml.YAMLError:
+            opcao = None
+        if not isinstance(opcao, dict) or re.search(
+            r"^\s*:[^:]*:\s*[^\s\"'].*\s#", corpo[n]
+        ):  # o YAML cortaria no #
+            raise ErroDoLivro(
+                f"{lugar}: opção de célula ilegível: {corpo[n].strip()}; escreva `:nome: valor`, "
+                "e o valor entre aspas se tiver : ou #"
+            )
+        if repetidas := sorted(opcao.keys() & opcoes.keys()):
+            raise ErroDoLivro(f"{lugar}: opção de célula repetida: {repetidas[0]}; deixe só uma")
+        opcoes |= opcao
         n += 1
-    return n
+    if n < len(corpo) and not corpo[n].strip():  # uma linha em branco separa as opções do código
+        n += 1
+    return opcoes, n
 
 
 def le_celulas(md: Path, raiz: Path) -> list[Celula]:
@@ -78,78 +201,61 @@ def le_celulas(md: Path, raiz: Path) -> list[Celula]:
     destino de `tangle` que não é um módulo do pacote, figura sem legenda ou sem texto alternativo.
     """
     pagina = md.relative_to(raiz).as_posix()
-    texto = md.read_text("utf-8")
-    confere_cercas(texto, pagina)
-    if not re.match(r"---\n(?:.*\n)*?kernelspec:", texto):
-        if abertas := abertura_das_cercas(texto):
-            raise ErroDoLivro(
-                f"{pagina}:{abertas[0]}: a página tem célula de código mas não tem `kernelspec` no cabeçalho; "
-                "copie o cabeçalho de outro capítulo"
-            )
+    texto = le_texto(md, raiz)
+    cercas = _cercas_de_celula(texto, pagina)
+    if not cercas:
         return []
+    if not re.match(r"---\n(?:(?!---\n).*\n)*?kernelspec:", texto):
+        raise ErroDoLivro(
+            f"{pagina}:{cercas[0]}: a página tem célula de código mas não tem `kernelspec` no cabeçalho; "
+            "copie o cabeçalho de outro capítulo"
+        )
     linhas = texto.split("\n")
+    opcoes = [_le_opcoes(linhas, cerca, pagina) for cerca in cercas]
+    celulas = [
+        Celula(pagina, cerca, "", da_celula, cerca + 1 + puladas)
+        for cerca, (da_celula, puladas) in zip(cercas, opcoes, strict=True)
+    ]
+    for celula in celulas:
+        _confere_opcoes(celula)
     try:
-        lidas = [c for c in jupytext.reads(texto, fmt="md:myst").cells if c.cell_type == "code"]
-    except Exception as erro:  # o jupytext tem um tipo de erro por formato; a mensagem diz a linha
-        raise ErroDoLivro(f"{pagina}: cabeçalho ou opções de célula ilegíveis: {erro}") from erro
-    cercas = abertura_das_cercas(texto)
+        lidas = [c.source for c in jupytext.reads(texto, fmt="md:myst").cells if c.cell_type == "code"]
+    except Exception as erro:  # o jupytext tem um tipo de erro por formato
+        raise ErroDoLivro(f"{pagina}:1: cabeçalho ilegível; copie o de outro capítulo ({erro})") from erro
     if len(cercas) != len(lidas):
         raise ErroDoLivro(
-            f"{pagina}: {len(cercas)} cercas de código abertas e {len(lidas)} células lidas; "
-            "há célula dentro de outra diretiva? (em soluções, use solution-start e solution-end)"
+            f"{pagina}:{cercas[0]}: {len(cercas)} células abertas desta linha em diante "
+            f"e {len(lidas)} lidas; confira as listas e citações: célula não pode estar dentro delas"
         )
-    celulas = []
-    for lida, linha in zip(lidas, cercas, strict=True):
-        opcoes = dict(lida.metadata)
-        celula = Celula(pagina, linha, lida.source, opcoes)
-        _confere_opcoes(celula)
-        opcoes["__linhas__"] = _linhas_de_opcoes(linhas, linha)
-        celulas.append(celula)
-    return celulas
+    return [replace(celula, fonte=fonte) for celula, fonte in zip(celulas, lidas, strict=True)]
 
 
 def _confere_opcoes(celula: Celula) -> None:
-    if estranhas := sorted(set(celula.opcoes) - OPCOES):
-        raise ErroDoLivro(f"{celula.lugar}: opção de célula desconhecida: {', '.join(estranhas)} (há: {', '.join(sorted(OPCOES))})")
-    etiquetas = celula.opcoes.get("tags", [])
+    opcoes = celula.opcoes
+    if estranhas := sorted(set(map(str, opcoes)) - OPCOES):
+        raise ErroDoLivro(
+            f"{celula.lugar}: opção de célula desconhecida: {', '.join(estranhas)} "
+            f"(há: {', '.join(sorted(OPCOES))})"
+        )
+    etiquetas = opcoes.get("tags", [])
     if not isinstance(etiquetas, list):
         raise ErroDoLivro(f"{celula.lugar}: `tags` é uma lista entre colchetes, e veio {etiquetas!r}")
     if estranhas := sorted(set(map(str, etiquetas)) - ETIQUETAS):
-        raise ErroDoLivro(f"{celula.lugar}: etiqueta desconhecida: {', '.join(estranhas)} (há: {', '.join(sorted(ETIQUETAS))})")
-    if celula.destino is not None and not re.fullmatch(rf"{PACOTE}/[a-z_][a-z0-9_]*\.py", celula.destino):
-        raise ErroDoLivro(f"{celula.lugar}: `tangle` deve ser {PACOTE}/<módulo>.py, e veio {celula.destino!r}")
-    da_figura = [nome for nome in ("figura", "legenda", "alt") if str(celula.opcoes.get(nome) or "").strip()]
-    if da_figura and len(da_figura) < 3:
-        faltam = ", ".join(sorted({"figura", "legenda", "alt"} - set(da_figura)))
+        raise ErroDoLivro(
+            f"{celula.lugar}: etiqueta desconhecida: {', '.join(estranhas)} "
+            f"(há: {', '.join(sorted(ETIQUETAS))})"
+        )
+    if "tangle" in opcoes:
+        if not re.fullmatch(rf"{PACOTE}/[a-z_][a-z0-9_]*\.py", str(opcoes["tangle"])):
+            raise ErroDoLivro(
+                f"{celula.lugar}: `tangle` deve ser {PACOTE}/<módulo>.py, e veio {opcoes['tangle']!r}"
+            )
+        if escondem := sorted({"remove-cell", "remove-input", "no-colab"} & set(map(str, etiquetas))):
+            raise ErroDoLivro(
+                f"{celula.lugar}: célula que vai para o pacote fica à vista do leitor; "
+                f"tire {', '.join(escondem)}"
+            )
+    da_figura = {nome for nome in FIGURA if str(opcoes.get(nome) or "").strip()}
+    if FIGURA & opcoes.keys() and da_figura != FIGURA:
+        faltam = ", ".join(sorted(FIGURA - da_figura))
         raise ErroDoLivro(f"{celula.lugar}: célula de figura sem {faltam}; as três opções andam juntas")
-
-
-def confere_cercas(texto: str, pagina: str) -> None:
-    """Erro se uma cerca (``` ou :::) abre e não fecha, ou fecha sem abrir."""
-    pilha: list[tuple[str, int]] = []
-    for n, linha in enumerate(texto.split("\n"), 1):
-        achado = re.match(r"\s*(`{3,}|~{3,}|:{3,})(.*)$", linha)
-        if not achado:
-            continue
-        cerca, resto = achado[1], achado[2].strip()
-        if pilha and pilha[-1][0][0] in "`~":  # dentro de código: só a própria cerca fecha
-            if not resto and cerca[0] == pilha[-1][0][0] and len(cerca) >= len(pilha[-1][0]):
-                pilha.pop()
-            elif _diretiva_que_aninha(texto, pilha[-1][1]) and resto and len(cerca) < len(pilha[-1][0]):
-                pilha.append((cerca, n))
-        elif resto:
-            pilha.append((cerca, n))
-        elif pilha and cerca[0] == pilha[-1][0][0] and len(cerca) >= len(pilha[-1][0]):
-            pilha.pop()
-        elif cerca[0] == ":":
-            raise ErroDoLivro(f"{pagina}:{n}: a cerca {cerca} fecha sem ter aberto; confira o número de sinais")
-        else:
-            pilha.append((cerca, n))
-    if pilha:
-        cerca, n = pilha[-1]
-        raise ErroDoLivro(f"{pagina}:{n}: a cerca {cerca} abre aqui e não fecha; acrescente uma linha {cerca}")
-
-
-def _diretiva_que_aninha(texto: str, linha: int) -> bool:
-    """A cerca desta linha abre uma diretiva de prosa (que pode conter outras cercas)?"""
-    return bool(re.match(r"\s*[`~]{3,}\{(?!code-cell|math|code-block|literalinclude)", texto.split("\n")[linha - 1]))

@@ -23,15 +23,28 @@ from sphinx.locale import admonitionlabels
 from sphinx.util import logging
 
 LOG = logging.getLogger(__name__)
-SINAIS = {"note": "📝", "tip": "💡", "hint": "💡", "warning": "⚠️", "important": "❗", "caution": "⚠️", "seealso": "👉"}
+SINAIS = {
+    "note": "📝",
+    "tip": "💡",
+    "hint": "💡",
+    "warning": "⚠️",
+    "important": "❗",
+    "caution": "⚠️",
+    "seealso": "👉",
+}
 SEM_TEXTO = (
-    nodes.comment, nodes.substitution_definition, nodes.target, nodes.raw, nodes.system_message, nodes.label,
+    nodes.comment, nodes.substitution_definition, nodes.target, nodes.system_message, nodes.label,
     nodes.colspec, addnodes.index, addnodes.highlightlang, addnodes.toctree,
+)  # fmt: skip
+CORRIDOS = (  # o texto deles entra na linha sem marca nenhuma
+    nodes.paragraph, nodes.title, nodes.caption, nodes.term, nodes.rubric, nodes.inline, nodes.field_name,
+    nodes.attribution, nodes.generated, nodes.legend, addnodes.desc_inline,
 )  # fmt: skip
 BLOCOS = (
     nodes.paragraph, nodes.literal_block, nodes.doctest_block, nodes.math_block, nodes.bullet_list,
-    nodes.enumerated_list, nodes.definition_list, nodes.table, nodes.figure, nodes.Admonition, nodes.container,
-    nodes.section, nodes.block_quote, nodes.rubric, nodes.transition, nodes.field_list, addnodes.desc,
+    nodes.enumerated_list, nodes.definition_list, nodes.table, nodes.figure, nodes.Admonition,
+    nodes.container, nodes.section, nodes.block_quote, nodes.rubric, nodes.transition, nodes.field_list,
+    addnodes.desc,
 )  # fmt: skip
 
 
@@ -43,6 +56,12 @@ def citado(texto: str) -> str:
 def item(marca: str, texto: str) -> str:
     """Item de lista, com as linhas seguintes alinhadas à primeira."""
     return marca + ("\n" + " " * len(marca)).join(texto.split("\n"))
+
+
+def _de_baixo_para_cima(no: nodes.Node) -> Iterator[nodes.Node]:
+    while no.parent is not None:
+        no = no.parent
+        yield no
 
 
 class Celula:
@@ -116,11 +135,23 @@ class Escritor:
             return metodo(no)
         if isinstance(no, nodes.Admonition):
             especie = type(no).__name__
-            return self.caixa(SINAIS.get(especie, ""), str(admonitionlabels.get(especie, especie)), self.blocos(no.children))
+            return self.caixa(
+                SINAIS.get(especie, ""), str(admonitionlabels.get(especie, especie)), self.blocos(no.children)
+            )
         if isinstance(no, (nodes.TextElement, nodes.Text)):
             return self.linha(no)
-        LOG.warning("colab: não sei traduzir o nó %s", type(no).__name__, location=no, type="colab")
+        self.desconhecido(no)
         return self.blocos(no.children)
+
+    def desconhecido(self, no: nodes.Element) -> None:
+        linha = next((n.line for n in (no, *_de_baixo_para_cima(no)) if n.line), 1)
+        LOG.warning(
+            "colab: não sei traduzir o nó %s para o notebook; escreva o trecho de outro modo, "
+            "ou ensine o nó a ferramentas/colab.py",
+            type(no).__name__,
+            location=(self.docname, linha),
+            type="colab",
+        )
 
     def caixa(self, sinal: str, titulo: str, corpo: str) -> str:
         cabeca = f"**{sinal} {titulo}**" if sinal else f"**{titulo}**"
@@ -142,7 +173,9 @@ class Escritor:
     def bloco_literal_block(self, no: nodes.literal_block) -> str:
         lingua = no.get("language", "")
         lingua = {"ipython3": "python", "default": "", "none": "", "text": ""}.get(lingua, lingua)
-        return f"```{lingua}\n{no.astext()}\n```"
+        texto = no.astext()
+        cerca = "`" * max([3, *(len(m) + 1 for m in re.findall("`+", texto))])
+        return f"{cerca}{lingua}\n{texto}\n{cerca}"
 
     bloco_doctest_block = bloco_literal_block
 
@@ -156,7 +189,9 @@ class Escritor:
         return "\n".join(item("- ", self.blocos(i.children)) for i in no.children)
 
     def bloco_enumerated_list(self, no: nodes.enumerated_list) -> str:
-        return "\n".join(item(f"{k}. ", self.blocos(i.children)) for k, i in enumerate(no.children, no.get("start", 1)))
+        return "\n".join(
+            item(f"{k}. ", self.blocos(i.children)) for k, i in enumerate(no.children, no.get("start", 1))
+        )
 
     def bloco_definition_list_item(self, no: nodes.definition_list_item) -> str:
         termos = ", ".join(f"**{self.linha(t)}**" for t in no.children if isinstance(t, nodes.term))
@@ -168,13 +203,18 @@ class Escritor:
 
     def bloco_field_list(self, no: nodes.field_list) -> str:
         return "\n".join(
-            item("- ", f"**{self.linha(campo[0])}**: {self.blocos(campo[1].children)}") for campo in no.children
+            item("- ", f"**{self.linha(campo[0])}**: {self.blocos(campo[1].children)}")
+            for campo in no.children
         )
 
     def bloco_math_block(self, no: nodes.math_block) -> str:
         numero = self.numero("displaymath", no) or no.get("number")
         formula = no.astext().strip()
-        etiqueta = f" \\tag{{{numero}}}" if no.get("label") and numero and "begin{align" not in formula else ""
+        if no.get("nowrap"):  # \begin{equation}…: o próprio ambiente abre a fórmula
+            return formula
+        etiqueta = (
+            f" \\tag{{{numero}}}" if no.get("label") and numero and "begin{align" not in formula else ""
+        )
         return f"$$\n{formula}{etiqueta}\n$$"
 
     def bloco_image(self, no: nodes.image) -> str:
@@ -190,7 +230,10 @@ class Escritor:
 
     def bloco_table(self, no: nodes.table) -> str:
         linhas = [
-            [" ".join(self.blocos(c.children).split()).replace("|", "\\|") for c in linha.findall(nodes.entry)]
+            [
+                " ".join(self.blocos(c.children).split()).replace("|", "\\|")
+                for c in linha.findall(nodes.entry)
+            ]
             for linha in no.findall(nodes.row)
         ]
         if not linhas:
@@ -229,8 +272,12 @@ class Escritor:
         return f"- [{no[0].astext()}] {self.blocos(no.children[1:])}"
 
     def bloco_desc(self, no: addnodes.desc) -> str:
-        assinaturas = "\n\n".join(f"**`{a.astext().strip()}`**" for a in no.findall(addnodes.desc_signature) if a.parent is no)
-        conteudo = "\n\n".join(self.blocos(c.children) for c in no.children if isinstance(c, addnodes.desc_content))
+        assinaturas = "\n\n".join(
+            f"**`{a.astext().strip()}`**" for a in no.findall(addnodes.desc_signature) if a.parent is no
+        )
+        conteudo = "\n\n".join(
+            self.blocos(c.children) for c in no.children if isinstance(c, addnodes.desc_content)
+        )
         return f"{assinaturas}\n\n{citado(conteudo)}" if conteudo else assinaturas
 
     def _so_os_filhos(self, no: nodes.Element) -> str:
@@ -267,17 +314,36 @@ class Escritor:
             return ""
         if metodo := getattr(self, f"linha_{type(no).__name__}", None):
             return metodo(no)
-        return "".join(self.linha(f) for f in no.children)
+        if not isinstance(no, CORRIDOS):
+            self.desconhecido(no)
+        return self.dentro(no)
+
+    def linha_raw(self, no: nodes.raw) -> str:
+        return no.astext().strip() if "html" in no.get("format", "").split() else ""
+
+    def dentro(self, no: nodes.Element) -> str:
+        return "".join(map(self.linha, no.children))
 
     @staticmethod
     def sem_links(texto: str) -> str:
         return " ".join(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", texto).split())
 
     def linha_emphasis(self, no: nodes.emphasis) -> str:
-        return f"*{''.join(map(self.linha, no.children))}*"
+        return f"*{self.dentro(no)}*"
+
+    linha_title_reference = linha_emphasis
+
+    def linha_subscript(self, no: nodes.subscript) -> str:
+        return f"<sub>{self.dentro(no)}</sub>"
+
+    def linha_superscript(self, no: nodes.superscript) -> str:
+        return f"<sup>{self.dentro(no)}</sup>"
 
     def linha_strong(self, no: nodes.strong) -> str:
-        return f"**{''.join(map(self.linha, no.children))}**"
+        return f"**{self.dentro(no)}**"
+
+    linha_literal_strong = linha_strong
+    linha_literal_emphasis = linha_emphasis
 
     def linha_literal(self, no: nodes.literal) -> str:
         texto = no.astext()
@@ -286,7 +352,12 @@ class Escritor:
         return f"{cerca}{folga}{texto}{folga}{cerca}"
 
     def linha_math(self, no: nodes.math) -> str:
-        return f"${no.astext()}$"
+        texto = no.astext()
+        if any(
+            isinstance(pai, nodes.entry) for pai in _de_baixo_para_cima(no)
+        ):  # numa tabela, | separa colunas
+            texto = texto.replace("\\|", r"\Vert ").replace("|", r"\vert ")
+        return f"${texto}$"
 
     def linha_image(self, no: nodes.image) -> str:
         return self.bloco_image(no)
@@ -295,8 +366,10 @@ class Escritor:
         return f"<sup>[{no.astext()}]</sup>"
 
     def linha_reference(self, no: nodes.reference) -> str:
-        texto = "".join(map(self.linha, no.children))
-        alvo = no.get("refuri") or (f"{self.publicos.pagina(self.docname)}#{no['refid']}" if no.get("refid") else "")
+        texto = self.dentro(no)
+        alvo = no.get("refuri") or (
+            f"{self.publicos.pagina(self.docname)}#{no['refid']}" if no.get("refid") else ""
+        )
         return f"[{texto}]({alvo})" if alvo else texto
 
     linha_number_reference = linha_reference
@@ -363,9 +436,15 @@ class ConstrutorColab(Builder):
             else:
                 texto.append(parte)
             if not preparada:  # logo depois do título
-                texto.append(f"*Este notebook acompanha [a página do livro]({site}). Comece pela célula abaixo.*")
+                texto.append(
+                    f"*Este notebook acompanha [a página do livro]({site}). Comece pela célula abaixo.*"
+                )
                 fecha_texto()
-                celulas.append(nbformat.v4.new_code_cell(celula_de_preparo(), id="preparo", metadata={"cellView": "form"}))
+                celulas.append(
+                    nbformat.v4.new_code_cell(
+                        celula_de_preparo(), id="preparo", metadata={"cellView": "form"}
+                    )
+                )
                 celulas[-1].source = "#@title Preparo (rode primeiro)\n" + celulas[-1].source
                 preparada = True
         poe_codigo(float("inf"))

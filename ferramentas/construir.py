@@ -27,34 +27,40 @@ class ConstrucaoFalhou(Exception):
     """O Sphinx terminou com erro; ele já disse qual."""
 
 
-def sphinx(builder: str, saida: Path, doctrees: Path, ajustes: dict[str, object], calado: bool = False) -> None:
+def sphinx(
+    builder: str, saida: Path, doctrees: Path, ajustes: dict[str, object], calado: bool = False
+) -> None:
     """Roda o Sphinx com a configuração do Jupyter Book; qualquer aviso é erro.
 
-    Depois de uma falha a próxima construção relê todas as páginas, para que um aviso dado durante a leitura
-    não se perca só porque a página já tinha sido lida.
+    Depois de uma falha ou interrupção a próxima construção relê todas as páginas, para que um aviso dado
+    durante a leitura não se perca só porque a página já tinha sido lida.
     """
     from jupyter_book.sphinx import build_sphinx
 
-    ambiente = doctrees / "environment.pickle"
-    resultado: object = 1
-    try:
-        resultado = build_sphinx(
-            str(RAIZ),
-            str(saida),
-            path_config=str(RAIZ / "_config.yml"),
-            noconfig=True,
-            confoverrides={"latex_individualpages": False, "external_toc_path": "_toc.yml", "nitpicky": True, **ajustes},
-            doctreedir=str(doctrees),
-            builder=builder,
-            warningiserror=True,
-            keep_going=True,
-            quiet=calado,
-        )
-    finally:
-        if resultado != 0:
-            ambiente.unlink(missing_ok=True)
+    pela_metade = doctrees / "pela-metade"
+    if pela_metade.exists():
+        (doctrees / "environment.pickle").unlink(missing_ok=True)
+    grava(pela_metade, "esta construção não terminou\n")
+    resultado = build_sphinx(
+        str(RAIZ),
+        str(saida),
+        path_config=str(RAIZ / "_config.yml"),
+        noconfig=True,
+        confoverrides={
+            "latex_individualpages": False,
+            "external_toc_path": "_toc.yml",
+            "nitpicky": True,
+            **ajustes,
+        },
+        doctreedir=str(doctrees),
+        builder=builder,
+        warningiserror=True,
+        keep_going=True,
+        quiet=calado,
+    )
     if resultado != 0:
         raise ConstrucaoFalhou
+    pela_metade.unlink()
 
 
 def gera_cadernos(destino: Path) -> dict[str, str]:
@@ -89,15 +95,24 @@ def confere_cadernos() -> list[str]:
         if nome not in novos:
             queixas.append(f"notebooks/{nome}: nenhuma página o gera; rode make livro, que o apaga")
         elif novos[nome] != no_disco.get(nome):
-            queixas.append(f"notebooks/{nome}: diferente do que {pagina} gera; mude a página, não o notebook, e rode make livro")
+            queixas.append(
+                f"notebooks/{nome}: diferente do que {pagina} gera; "
+                "mude a página, não o notebook, e rode make livro"
+            )
     return queixas
 
 
 def constroi_site() -> None:
     """O site em `_build/html`, executando as páginas cuja execução não está guardada."""
-    sphinx("html", SITE, CONSTRUCAO / ".doctrees", {"nb_execution_cache_path": str(CONSTRUCAO / ".jupyter_cache")})
+    sphinx(
+        "html",
+        SITE,
+        CONSTRUCAO / ".doctrees",
+        {"nb_execution_cache_path": str(CONSTRUCAO / ".jupyter_cache")},
+    )
     grava(SITE / "index.html", '<!doctype html><meta charset="utf-8"><title>Fazendo um LLM do Zero</title>'
-          '<meta http-equiv="refresh" content="0; url=book/index.html"><a href="book/index.html">Abrir o livro</a>\n')  # fmt: skip
+          '<meta http-equiv="refresh" content="0; url=book/index.html">'
+          '<a href="book/index.html">Abrir o livro</a>\n')  # fmt: skip
 
 
 def main(argumentos: list[str] | None = None) -> int:
@@ -126,7 +141,10 @@ def main(argumentos: list[str] | None = None) -> int:
         if not escolhidas.cadernos:
             print("site: executando e escrevendo as páginas…", flush=True)
             constroi_site()
-            print(f"\nO livro está pronto ({time.monotonic() - inicio:.0f} s): {(SITE / 'book/index.html').as_uri()}")
+            print(
+                f"\nO livro está pronto ({time.monotonic() - inicio:.0f} s): "
+                f"{(SITE / 'book/index.html').as_uri()}"
+            )
             print("Para lê-lo no navegador: make servir")
     except ErroDoLivro as erro:
         print(f"erro: {erro}", file=sys.stderr)

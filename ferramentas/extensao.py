@@ -45,19 +45,24 @@ def _chaves(app: Sphinx) -> None:
     if app.config.nb_execution_mode == "cache":
         from jupyter_cache import get_cache
 
-        get_cache(app.config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache").change_cache_limit(
-            PAGINAS_GUARDADAS
-        )
+        guardadas = app.config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache"
+        get_cache(guardadas).change_cache_limit(PAGINAS_GUARDADAS)
 
 
-def _relidas(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+def _relidas(app: Sphinx, env: BuildEnvironment, *mudadas: set[str]) -> list[str]:
     """Páginas cuja chave mudou desde a última construção: o Sphinx só olha a data do arquivo."""
     antigas = getattr(env, "livro_chaves", {})
     relidas = [d for d, c in app.livro_chaves.items() if antigas.get(d, c) != c]
     if app.livro_chaves != antigas:
         relidas += [d for d in env.all_docs if d.endswith("/api")]  # as docstrings podem ter mudado
     env.livro_chaves = app.livro_chaves
+    app.livro_mudou = bool(relidas or any(mudadas))
     return relidas
+
+
+def _reescritas(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Mudou uma página, todas são escritas de novo: as outras citam títulos e rótulos dela."""
+    return sorted(env.all_docs) if app.livro_mudou else []
 
 
 def _marca(app: Sphinx, docname: str, fonte: list[str]) -> None:
@@ -127,7 +132,8 @@ class LegendaDoTangle(SphinxTransform):
                 "", nodes.literal("", destino), refdomain="py", reftype="mod", reftarget=modulo,
                 refdoc=self.env.docname, refexplicit=True, refwarn=False,
             )  # fmt: skip
-            linha = nodes.paragraph("", "", nodes.Text("Este trecho vai para "), modulo_ref, classes=["tangle-caption"], ids=[ancora])
+            linha = nodes.paragraph("", "Este trecho vai para ", classes=["tangle-caption"], ids=[ancora])
+            linha += modulo_ref
             celula.parent.insert(celula.parent.index(celula), linha)
 
 
@@ -162,7 +168,8 @@ class PreparoDoColab(SphinxTransform):
         if titulo is None:
             return
         caixa = nodes.container(classes=["preparo-do-colab"], preparo=True)
-        caixa += nodes.raw("", "<details><summary>No Colab, esta página começa com a célula de preparo</summary>", format="html")
+        resumo = "No Colab, esta página começa com a célula de preparo"
+        caixa += nodes.raw("", f"<details><summary>{resumo}</summary>", format="html")
         caixa += nodes.literal_block("", celula_de_preparo(), language="python")
         caixa += nodes.raw("", "</details>", format="html")
         titulo.parent.insert(titulo.parent.index(titulo) + 1, caixa)
@@ -171,7 +178,9 @@ class PreparoDoColab(SphinxTransform):
 # ---------------------------------------------------------------- página da API
 
 
-def _volta_ao_capitulo(app: Sphinx, tipo: str, nome: str, objeto: object, opcoes: object, linhas: list[str]) -> None:
+def _volta_ao_capitulo(
+    app: Sphinx, _tipo: str, nome: str, _obj: object, _opcoes: object, linhas: list[str]
+) -> None:
     if nome in app.livro_nomes:
         linhas += ["", f"Explicado em :ref:`tangle-{nome.lower()}`."]
 
@@ -209,21 +218,24 @@ def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
 
 
 def _sem_thebe(app: Sphinx) -> None:
-    """Desliga o thebe, que o Jupyter Book liga sempre: o livro não o usa, e ele põe endereços de fora nas páginas."""
+    """Desliga o thebe, ligado pelo Jupyter Book: o livro não o usa, e ele põe endereços de fora na página."""
     for ouvintes in app.events.listeners.values():
-        ouvintes[:] = [o for o in ouvintes if not getattr(o.handler, "__module__", "").startswith("sphinx_thebe")]
+        modulos = [getattr(o.handler, "__module__", "") for o in ouvintes]
+        ouvintes[:] = [o for o, m in zip(ouvintes, modulos, strict=True) if not m.startswith("sphinx_thebe")]
 
 
 def setup(app: Sphinx) -> dict[str, object]:
     _sem_thebe(app)
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
-    app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")  # mudou uma ferramenta: relê tudo (sem reexecutar)
+    # mudou uma ferramenta: relê tudo (sem reexecutar)
+    app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")
     if not getattr(TocTreeCollector.assign_section_numbers, "do_livro", False):
         TocTreeCollector.assign_section_numbers = _numera_capitulos(TocTreeCollector.assign_section_numbers)
     for transformacao in (LegendaDoTangle, FiguraDeCelula, PreparoDoColab):
         app.add_transform(transformacao)
     app.connect("builder-inited", _chaves)
     app.connect("env-get-outdated", _relidas)
+    app.connect("env-get-updated", _reescritas)
     app.connect("source-read", _marca)
     app.connect("autodoc-process-docstring", _volta_ao_capitulo)
     app.connect("html-page-context", _botoes, priority=900)  # depois do tema, que usa 501

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from celulas import Celula, confere_cercas, le_celulas
+from celulas import Celula, le_celulas, le_cercas
 from execucao import modulos_importados
-from livro import PACOTE, RAIZ, ErroDoLivro, paginas
+from livro import PACOTE, RAIZ, ErroDoLivro, le_texto, paginas
 
 
 def revisa(raiz: Path = RAIZ) -> list[str]:
@@ -27,52 +27,53 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         if p not in do_livro
     ]
     celulas: list[Celula] = []
+    documentados: set[str] = set()
     for md in do_livro:
-        pagina, texto = md.relative_to(raiz).as_posix(), md.read_text("utf-8")
+        pagina = md.relative_to(raiz).as_posix()
         try:
-            confere_cercas(texto, pagina)
+            texto = le_texto(md, raiz)
             da_pagina = le_celulas(md, raiz)
             for celula in da_pagina:
                 celula.arvore()
-            celulas += da_pagina
+            prosa = so_prosa(texto, pagina)
         except ErroDoLivro as erro:
             queixas.append(str(erro))
             continue
-        prosa = so_prosa(texto)
-        for linha, queixa in [*_imagens(texto), *_notas(prosa), *_formulas(prosa)]:
+        celulas += da_pagina
+        documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
+        for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
             queixas.append(f"{pagina}:{linha}: {queixa}")
-    return queixas + [f"{lugar}: {queixa}" for lugar, queixa in _importacoes(celulas)]
+    da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
+    return queixas + [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
 
 
-def so_prosa(texto: str) -> str:
-    """O texto com cabeçalho, código e comentários em branco, nas mesmas linhas."""
+def so_prosa(texto: str, pagina: str = "") -> str:
+    """O texto com cabeçalho, código e comentários em branco, nas mesmas linhas; as fórmulas ficam.
+
+    >>> so_prosa("a `b` c\\n```python\\n[^x]\\n```\\nd")
+    'a     c\\n\\n\\n\\nd'
+    """
     saida: list[str] = []
-    cerca = ""
     cabecalho = texto.startswith("---\n")
-    for n, linha in enumerate(texto.split("\n")):
+    for n, (linha, abertas) in enumerate(zip(texto.split("\n"), le_cercas(texto, pagina), strict=True)):
         if cabecalho:
             saida.append("")
             cabecalho = not (n and linha == "---")
-        elif cerca:
+        elif linha.startswith("%") or (abertas and abertas[-1].literal and abertas[-1].diretiva != "math"):
             saida.append("")
-            if linha.strip().startswith(cerca) and not linha.strip().strip(cerca[0]):
-                cerca = ""
-        elif achado := re.match(r"\s*(`{3,}|~{3,})(\{(?:code-cell|code-block)\}.*|[^{`]*)$", linha):
-            cerca = achado[1]
-            saida.append("")
-        elif linha.startswith("%"):
-            saida.append("")
+        elif abertas and n + 1 == abertas[-1].linha:  # a linha que abre uma diretiva
+            saida.append(linha)
         else:
-            saida.append(re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", lambda m: " " * len(m[0]), linha))
+            saida.append(re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", lambda m: " " * len(m[0]), linha))
     return "\n".join(saida)
 
 
-def _imagens(texto: str) -> Iterator[tuple[int, str]]:
-    linhas = so_prosa(texto).split("\n")
+def _imagens(prosa: str) -> Iterator[tuple[int, str]]:
+    linhas = prosa.split("\n")
     for n, linha in enumerate(linhas, 1):
         if re.search(r"!\[\s*\]\(", linha):
             yield n, "imagem sem texto alternativo: escreva entre os colchetes o que se vê"
-        if re.match(r"\s*(`{3,}|:{3,})\{(figure|image)\}", linha):
+        if re.match(r"\s*(`{3,}|~{3,}|:{3,})\{(figure|image)\}", linha):
             opcoes = []
             for seguinte in linhas[n:]:
                 if not re.match(r"\s*:[\w-]+:", seguinte):
@@ -86,7 +87,7 @@ def _notas(prosa: str) -> Iterator[tuple[int, str]]:
     definidas: dict[str, int] = {}
     usadas: dict[str, int] = {}
     for n, linha in enumerate(prosa.split("\n"), 1):
-        if achado := re.match(r"\[\^([^\]]+)\]:", linha):
+        if achado := re.match(r" {0,3}\[\^([^\]]+)\]:", linha):
             if achado[1] in definidas:
                 yield n, f"nota de rodapé [^{achado[1]}] definida duas vezes; dê outro nome a uma delas"
             definidas[achado[1]] = n
@@ -94,27 +95,48 @@ def _notas(prosa: str) -> Iterator[tuple[int, str]]:
         for nome in re.findall(r"\[\^([^\]]+)\]", linha):
             usadas.setdefault(nome, n)
     for nome in usadas.keys() - definidas.keys():
-        yield usadas[nome], f"nota de rodapé [^{nome}] usada e não definida; acrescente uma linha [^{nome}]: …"
+        yield usadas[nome], f"nota de rodapé [^{nome}] usada e não definida; acrescente a linha [^{nome}]: …"
     for nome in definidas.keys() - usadas.keys():
         yield definidas[nome], f"nota de rodapé [^{nome}] definida e não usada; cite-a no texto ou apague-a"
 
 
 def _formulas(prosa: str) -> Iterator[tuple[int, str]]:
+    """Fórmulas tortas: blocos `$$…$$`, diretivas `{math}`, e `$…$` dentro de um parágrafo."""
     padrao = (
         r"(?s)(?<!\\)\$\$(?P<bloco>.*?)(?<!\\)\$\$"
-        r"|(?m:^)`{3,}\{math\}(?P<diretiva>.*?)\n`{3,}"
-        r"|(?<![\\\$])\$(?![\s\d$])(?P<linha>[^$\n]+?)(?<![\s\\])\$(?!\d)"
+        r"|(?m:^)[ \t]*(?P<cerca>`{3,}|~{3,}|:{3,})\{math\}(?P<diretiva>.*?)\n[ \t]*(?P=cerca)"
     )
     restante = list(prosa)
     for achado in re.finditer(padrao, prosa):
-        formula = next(g for g in (achado["bloco"], achado["diretiva"], achado["linha"]) if g is not None)
-        n = prosa.count("\n", 0, achado.start()) + 1
+        formula = achado["bloco"] if achado["bloco"] is not None else achado["diretiva"]
         if queixa := _formula_torta(re.sub(r"(?m)^\s*:\w+:.*$", "", formula)):
-            yield n, f"fórmula {queixa}: {' '.join(formula.split())[:60]}"
+            yield _linha(prosa, achado.start()), f"fórmula {queixa}: {_resumo(formula)}"
         restante[achado.start() : achado.end()] = [c if c == "\n" else " " for c in achado[0]]
-    for n, linha in enumerate("".join(restante).split("\n"), 1):
-        if re.search(r"(?<!\\)\$\$", linha):
-            yield n, "fórmula aberta por $$ que não fecha; acrescente o $$ final"
+    sobra = "".join(restante)
+    for paragrafo in re.finditer(r"(?s)\S.*?(?=\n[ \t]*\n|\Z)", sobra):
+        sinais = [paragrafo.start() + m.start() for m in re.finditer(r"(?<!\\)\$\$?", paragrafo[0])]
+        while sinais:
+            inicio, n = sinais[0], _linha(sobra, sinais[0])
+            if sobra.startswith("$$", inicio):
+                yield n, "fórmula aberta por $$ que não fecha; acrescente o $$ final"
+            elif re.match(r"R\$[ \d]", sobra[max(inicio - 1, 0) : inicio + 2]):
+                yield n, "R$ abre uma fórmula; se é dinheiro, escreva R\\$"
+            elif len(sinais) == 1:
+                yield n, "fórmula aberta por $ que não fecha neste parágrafo; feche-a (ou escreva \\$)"
+            else:
+                formula = sobra[inicio + 1 : sinais[1]]
+                if queixa := _formula_torta(formula):
+                    yield n, f"fórmula {queixa}: {_resumo(formula)}"
+                sinais.pop(0)
+            sinais.pop(0)
+
+
+def _linha(texto: str, posicao: int) -> int:
+    return texto.count("\n", 0, posicao) + 1
+
+
+def _resumo(formula: str) -> str:
+    return " ".join(formula.split())[:60]
 
 
 def _formula_torta(formula: str) -> str | None:
@@ -131,10 +153,14 @@ def _formula_torta(formula: str) -> str | None:
             break
     if fundo:
         return "com chaves desencontradas { }"
-    if re.findall(r"\\begin\{(\w+\*?)\}", formula) != re.findall(r"\\end\{(\w+\*?)\}", formula)[::-1] and sorted(
-        re.findall(r"\\begin\{(\w+\*?)\}", formula)
-    ) != sorted(re.findall(r"\\end\{(\w+\*?)\}", formula)):
-        return r"com \begin sem \end (ou o contrário)"
+    ambientes: list[str] = []
+    for comando, nome in re.findall(r"\\(begin|end)\{(\w+\*?)\}", formula):
+        if comando == "begin":
+            ambientes.append(nome)
+        elif not ambientes or ambientes.pop() != nome:
+            return rf"com \end{{{nome}}} que não fecha o \begin mais próximo"
+    if ambientes:
+        return rf"com \begin{{{ambientes[-1]}}} sem \end"
     if len(re.findall(r"\\left(?![a-zA-Z])", formula)) != len(re.findall(r"\\right(?![a-zA-Z])", formula)):
         return r"com \left sem \right (ou o contrário)"
     return None
@@ -150,10 +176,31 @@ def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
         for modulo in sorted(modulos_importados(celula.arvore())):
             if modulo not in nascimento:
                 if modulo not in _nomes_do_pacote(celulas):
-                    yield celula.lugar, f"importa {PACOTE}.{modulo}, que nenhuma célula do livro cria; confira o nome"
+                    yield (
+                        celula.lugar,
+                        f"importa {PACOTE}.{modulo}, que nenhuma célula do livro cria; confira o nome",
+                    )
             elif celulas[nascimento[modulo]].pagina != celula.pagina and nascimento[modulo] > i:
                 onde = celulas[nascimento[modulo]].lugar
-                yield celula.lugar, f"importa {PACOTE}.{modulo}, que só nasce depois, em {onde}; um capítulo não depende dos seguintes"
+                yield (
+                    celula.lugar,
+                    f"importa {PACOTE}.{modulo}, que só nasce depois, em {onde}; "
+                    "um capítulo não depende dos seguintes",
+                )
+
+
+def _sem_documentacao(celulas: list[Celula], documentados: set[str]) -> Iterator[tuple[str, str]]:
+    """Módulos que a página da API não mostra: a legenda da célula não teria para onde levar."""
+    vistos = {f"{PACOTE}/__init__.py"}
+    for celula in celulas:
+        if celula.destino and celula.destino not in vistos:
+            vistos.add(celula.destino)
+            modulo = celula.destino[:-3].replace("/", ".")
+            if modulo not in documentados:
+                yield (
+                    celula.lugar,
+                    f"{modulo} não está na página da API; acrescente lá `.. automodule:: {modulo}`",
+                )
 
 
 def _nomes_do_pacote(celulas: list[Celula]) -> set[str]:

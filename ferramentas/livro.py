@@ -43,15 +43,46 @@ class Enderecos:
         return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
 
 
+def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
+    """O texto do arquivo; se não é UTF-8, o erro diz a linha."""
+    dados = arquivo.read_bytes()
+    try:
+        return dados.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as erro:
+        linha = dados[: erro.start].count(b"\n") + 1
+        raise ErroDoLivro(
+            f"{arquivo.relative_to(raiz).as_posix()}:{linha}: não é UTF-8; grave o arquivo em UTF-8"
+        ) from erro
+
+
+def _le_yaml(nome: str, raiz: Path) -> object:
+    try:
+        return yaml.safe_load(le_texto(raiz / nome, raiz))
+    except yaml.YAMLError as erro:
+        marca = getattr(erro, "problem_mark", None)
+        linha = marca.line + 1 if marca else 1
+        raise ErroDoLivro(
+            f"{nome}:{linha}: YAML ilegível ({getattr(erro, 'problem', erro)}); confira recuos, : e aspas"
+        ) from erro
+
+
 def enderecos(raiz: Path = RAIZ) -> Enderecos:
     """Lê site, repositório e ramo de `_config.yml`."""
-    config = yaml.safe_load((raiz / "_config.yml").read_text("utf-8"))
+    config = _le_yaml("_config.yml", raiz)
     try:
-        site, repo, ramo = config["html"]["baseurl"], config["repository"]["url"], config["repository"]["branch"]
+        site, repo, ramo = (
+            config["html"]["baseurl"],
+            config["repository"]["url"],
+            config["repository"]["branch"],
+        )
     except (KeyError, TypeError) as erro:
-        raise ErroDoLivro(f"_config.yml: falta a chave {erro} (html.baseurl, repository.url, repository.branch)") from erro
+        raise ErroDoLivro(
+            f"_config.yml: falta a chave {erro} (html.baseurl, repository.url, repository.branch)"
+        ) from erro
     if "://github.com/" not in repo:
-        raise ErroDoLivro(f"_config.yml: repository.url deve ser https://github.com/dono/projeto, e é {repo!r}")
+        raise ErroDoLivro(
+            f"_config.yml: repository.url deve ser https://github.com/dono/projeto, e é {repo!r}"
+        )
     return Enderecos(site.rstrip("/") + "/", repo.rstrip("/"), str(ramo))
 
 
@@ -67,10 +98,13 @@ def paginas(raiz: Path = RAIZ) -> list[Path]:
             for chave in ("parts", "chapters", "sections"):
                 yield from percorre(no.get(chave, []))
 
-    lista = [raiz / f"{nome}.md" for nome in percorre(yaml.safe_load((raiz / "_toc.yml").read_text("utf-8")))]
+    lista = [raiz / f"{nome}.md" for nome in percorre(_le_yaml("_toc.yml", raiz))]
     for pagina in lista:
         if not pagina.is_file():
-            raise ErroDoLivro(f"_toc.yml: a página {pagina.relative_to(raiz).as_posix()} não existe; crie-a ou tire-a da lista")
+            nome = pagina.relative_to(raiz).as_posix()
+            linhas = le_texto(raiz / "_toc.yml", raiz).split("\n")
+            n = next((n for n, linha in enumerate(linhas, 1) if linha.rstrip(" \"'").endswith(nome[:-3])), 1)
+            raise ErroDoLivro(f"_toc.yml:{n}: a página {nome} não existe; crie-a ou tire-a da lista")
     return lista
 
 

@@ -4,7 +4,7 @@
 uso: python3 ferramentas/preparar.py livro|teste
 
 Escreve .venv/.livro ou .venv/.teste ao fim; enquanto essas marcas forem mais novas que pyproject.toml e
-constraints.txt, não faz nada. Interrompido, recomeça de onde der.
+constraints.txt, e o projeto não mudar de pasta, não faz nada. Interrompido, recomeça de onde der.
 """
 
 import os
@@ -15,8 +15,9 @@ RAIZ = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(RAIZ, ".venv")
 PYTHON = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
 MINIMO = (3, 10)
-SINAIS_DE_REDE = ("name resolution", "newconnectionerror", "getaddrinfo", "connection refused", "timed out",
-                  "proxyerror", "network is unreachable", "connecttimeout", "max retries exceeded")  # fmt: skip
+SINAIS_DE_REDE = ("name resolution", "nodename nor servname", "newconnectionerror", "getaddrinfo",
+                  "timed out", "connection refused", "proxyerror", "network is unreachable", "connecttimeout",
+                  "max retries exceeded")  # fmt: skip
 
 
 def sai(frase):
@@ -25,9 +26,12 @@ def sai(frase):
 
 
 def em_dia(marca):
-    """A marca existe e é mais nova que os arquivos que definem o ambiente?"""
-    if not os.path.exists(marca):
+    """A marca é desta pasta e mais nova que os arquivos que definem o ambiente?"""
+    if not (os.path.exists(marca) and os.path.exists(PYTHON)):
         return False
+    with open(marca, encoding="utf-8") as arquivo:
+        if arquivo.read() not in ("", RAIZ):  # o pacote é editável: aponta para a pasta em que foi instalado
+            return False
     fontes = [os.path.join(RAIZ, nome) for nome in ("pyproject.toml", "constraints.txt")]
     return all(os.path.getmtime(marca) >= os.path.getmtime(fonte) for fonte in fontes)
 
@@ -41,9 +45,9 @@ def confere_python(versao=None):
 
 
 def cria_venv():
-    """Cria `.venv` se falta ou ficou pela metade."""
-    if os.path.exists(PYTHON) and subprocess.call([PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL,
-                                                  stderr=subprocess.DEVNULL) == 0:  # fmt: skip
+    """Cria `.venv` se falta, se ficou pela metade ou se o seu Python é velho."""
+    pergunta = "import pip, sys; sys.exit(sys.version_info < (%d, %d))" % MINIMO
+    if os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", pergunta], stderr=subprocess.DEVNULL) == 0:
         return
     try:
         import ensurepip  # noqa: F401  (o Debian o separa no pacote python3-venv)
@@ -51,25 +55,29 @@ def cria_venv():
     except ImportError:
         sai("falta o módulo venv deste Python; no Debian e no Ubuntu: sudo apt install python3-venv")
     print("ambiente: criando .venv", flush=True)
-    venv.create(VENV, clear=True, with_pip=True)
+    try:
+        venv.create(VENV, clear=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as erro:
+        sai("não foi possível criar a pasta .venv (%s); apague-a e rode o mesmo comando de novo" % erro)
 
 
 def instala(extra):
     """Instala o pacote em modo editável, com o extra pedido e as versões de `constraints.txt`."""
-    comando = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", "-c", "constraints.txt",
-               "-e", ".[%s]" % extra]  # fmt: skip
-    print("ambiente: instalando homellm[%s] (na primeira vez baixa o PyTorch; leva alguns minutos)" % extra, flush=True)
+    comando = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", "-c",
+               "constraints.txt", "-e", ".[%s]" % extra]  # fmt: skip
+    print("ambiente: instalando homellm[%s] (na primeira vez baixa o PyTorch; leva alguns minutos)" % extra,
+          flush=True)  # fmt: skip
     processo = subprocess.Popen(comando, cwd=RAIZ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     ultimas = []
     for bruta in processo.stdout:
         linha = bruta.decode("utf-8", "replace").rstrip()
         ultimas = (ultimas + [linha])[-40:]
-        if linha.startswith(("Collecting", "  Downloading", "Installing", "Successfully", "Building", "Obtaining")):
+        if linha.startswith(("Collecting", "  Downloading", "Installing", "Successfully", "Building")):
             print(linha[:120], flush=True)
     if processo.wait() != 0:
         rabo = "\n".join(ultimas)
         if any(sinal in rabo.lower() for sinal in SINAIS_DE_REDE):
-            sai("sem rede: não foi possível baixar os pacotes. Ligue-se à rede e rode o mesmo comando de novo")
+            sai("sem rede: não foi possível baixar os pacotes. Ligue-a e rode de novo o mesmo comando")
         print(rabo, file=sys.stderr)
         sai("a instalação falhou; a causa está nas linhas acima (as versões vêm de constraints.txt)")
 
@@ -85,7 +93,8 @@ def main():
     cria_venv()
     instala(extra)
     for nome in {"livro", extra}:  # o extra `teste` contém o `livro`
-        open(os.path.join(VENV, "." + nome), "w").close()
+        with open(os.path.join(VENV, "." + nome), "w", encoding="utf-8") as arquivo:
+            arquivo.write(RAIZ)
     print("ambiente: pronto", flush=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livro import Enderecos, enderecos
 
-MODELO = '''\
+MODELO = """\
 # Preparo: no Google Colab, instala o pacote do livro; em qualquer outro lugar, não faz nada.
 import sys
 
@@ -13,13 +13,14 @@ if "google.colab" in sys.modules:
     from importlib.metadata import version
     from pathlib import Path
 
-    Path("torch.txt").write_text(f"torch=={{version('torch')}}\\n", "utf-8")  # o PyTorch do Colab fica como está
+    # o PyTorch do Colab fica como está
+    Path("torch.txt").write_text(f"torch=={{version('torch')}}\\n", "utf-8")
     requisito = "{requisito}"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "torch.txt", requisito], check=True)
 
     import torch
 
-    print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "nenhuma (roda na CPU)")'''
+    print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "nenhuma (roda na CPU)")"""
 
 
 def celula_de_preparo(publicos: Enderecos | None = None) -> str:

@@ -60,7 +60,12 @@ def editado_a_mao(texto: str) -> bool:
     linhas = texto.split("\n", 2)
     if len(linhas) < 3 or not linhas[0].startswith(ASSINATURA):
         return True
-    return hashlib.sha256(linhas[2].encode("utf-8")).hexdigest() != linhas[1].rpartition(" ")[2]
+    return hashlib.sha256(_corpo(texto).encode("utf-8")).hexdigest() != linhas[1].rpartition(" ")[2]
+
+
+def _corpo(texto: str) -> str:
+    """O módulo sem as duas linhas de cabeçalho."""
+    return texto.split("\n", 2)[-1]
 
 
 def escreve(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
@@ -73,12 +78,14 @@ def escreve(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
     sobras = [p for p in _gerados(raiz) if p.relative_to(raiz).as_posix() not in modulos]
     for caminho in [*trocas, *(p.relative_to(raiz).as_posix() for p in sobras)]:
         antigo = _lido(raiz / caminho)
-        if antigo is not None and editado_a_mao(antigo):
-            origem = ", ".join(modulos[caminho].origem) if caminho in modulos else "um capítulo"
-            raise ErroDoLivro(
-                f"{caminho}: foi editado à mão, e sairia diferente de {origem}. Leve a mudança ao capítulo, ou "
-                f"descarte-a apagando o arquivo, e rode de novo (nada foi escrito)"
-            )
+        modulo = modulos.get(caminho)
+        if antigo is None or not editado_a_mao(antigo) or (modulo and _corpo(antigo) == _corpo(modulo.texto)):
+            continue
+        diferente = f"editado à mão, e sairia diferente de {', '.join(modulo.origem)}" if modulo else ""
+        raise ErroDoLivro(
+            f"{caminho}:1: foi {diferente or 'escrito à mão, e nenhum capítulo o gera'}. Leve a mudança ao "
+            "capítulo, ou descarte-a apagando o arquivo, e rode de novo (nada foi escrito)"
+        )
     for caminho, modulo in trocas.items():
         grava(raiz / caminho, modulo.texto)
         mexidos.append(caminho)
@@ -101,16 +108,24 @@ def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
             continue
         diferenca = "".join(
             difflib.unified_diff(
-                antigo.splitlines(True), modulo.texto.splitlines(True), f"{caminho} (no disco)", f"{caminho} (de {origem})"
+                antigo.splitlines(True),
+                modulo.texto.splitlines(True),
+                f"{caminho} (no disco)",
+                f"{caminho} (de {origem})",
             )
         )
         if editado_a_mao(antigo):
-            queixas.append(f"{caminho}: editado à mão. Este arquivo é gerado: mude {origem} e rode make livro\n{diferenca}")
+            queixas.append(
+                f"{caminho}: editado à mão. Este arquivo é gerado: "
+                f"mude {origem} e rode make livro\n{diferenca}"
+            )
         else:
             queixas.append(f"{caminho}: atrasado em relação a {origem}. Rode: make livro\n{diferenca}")
     for sobra in _gerados(raiz):
         if sobra.relative_to(raiz).as_posix() not in modulos:
-            queixas.append(f"{sobra.relative_to(raiz).as_posix()}: nenhum capítulo o gera; apague-o (make livro o apaga)")
+            queixas.append(
+                f"{sobra.relative_to(raiz).as_posix()}: nenhum capítulo o gera; apague-o (make livro o apaga)"
+            )
     return queixas
 
 
@@ -119,7 +134,7 @@ def _lido(caminho: Path) -> str | None:
 
 
 def _gerados(raiz: Path) -> list[Path]:
-    return sorted(p for p in (raiz / PACOTE).glob("*.py"))
+    return sorted((raiz / PACOTE).glob("*.py"))
 
 
 def main(argumentos: list[str] | None = None) -> int:

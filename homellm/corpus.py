@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: e701fb7ef8a121057fb9670012d96835aec5167b0f5f7deb783aeda6eb0e5ecb
+# sha256 do que segue: a084a0fae1c696c4ee3648ce901cfd9eee0ada9b17b81590c5f03ea367aa9d33
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -21,13 +21,23 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Story:
-    """Um texto do corpus: título, forma (conto, carta…), tema, split e corpo, sem linhas vazias nas pontas."""
+    """Um texto do corpus: título, forma (conto, carta…), tema, split e corpo sem linhas vazias nas pontas."""
 
     title: str
     form: str
     theme: str
     split: str
     text: str
+
+
+def _lines(path: Path) -> list[str]:
+    """As linhas do arquivo, que tem de ser UTF-8; aceita o fim de linha do Windows."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        number = raw[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}:{number}: não é UTF-8. Salve o arquivo em UTF-8.") from error
 
 
 def _story(path: Path, block: list[tuple[int, str]]) -> Story:
@@ -51,19 +61,13 @@ def _story(path: Path, block: list[tuple[int, str]]) -> Story:
 def read_stories(path: Path) -> list[Story]:
     """Lê um arquivo de textos no formato de `data/contos.txt`, na ordem em que estão.
 
-    Cada texto começa em `# Título`, seguido de `forma:`, `tema:` e `split:`, uma por linha; o resto é o corpo.
+    Cada texto começa em `# Título`, e segue com `forma:`, `tema:` e `split:`, uma por linha; depois, o corpo.
 
     Raises:
         ValueError: arquivo fora do formato ou que não é UTF-8; a mensagem traz arquivo e linha.
     """
-    raw = path.read_bytes()
-    try:
-        lines = raw.decode("utf-8").replace("\r\n", "\n").split("\n")
-    except UnicodeDecodeError as error:
-        number = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}:{number}: não é UTF-8. Salve o arquivo em UTF-8.") from error
     blocks: list[list[tuple[int, str]]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if line.startswith("#"):
             blocks.append([(number, line)])
         elif blocks:
@@ -72,9 +76,9 @@ def read_stories(path: Path) -> list[Story]:
             raise ValueError(f"{path}:{number}: texto antes do primeiro título. Comece com «# Título».")
     stories = [_story(path, block) for block in blocks]
     seen: set[str] = set()
-    for story, block in zip(stories, blocks):
+    for story, block in zip(stories, blocks, strict=True):
         if story.title in seen:
-            raise ValueError(f"{path}:{block[0][0]}: o título {story.title!r} aparece duas vezes. Mude um deles.")
+            raise ValueError(f"{path}:{block[0][0]}: título repetido, {story.title!r}. Mude um dos dois.")
         seen.add(story.title)
     return stories
 

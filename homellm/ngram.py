@@ -1,9 +1,10 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 13ed4a23c1fee21e0d5e3710c52d60fe3c306b6457a2344f479351e7f18353df
-"""Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens (Kneser-Ney modificado).
+# sha256 do que segue: c24703d8118c5b873955afed8516df903ee9ca696bfbdb1e40eeea39cc4b85b4
+"""Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 
-Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. Fonte: S. Chen e J. Goodman, «An
-empirical study of smoothing techniques for language modeling», 1999, seção 3.
+Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é a
+de Kneser-Ney modificada (S. Chen e J. Goodman, «An empirical study of smoothing techniques for language
+modeling», 1999).
 
 >>> model = NGramModel(order=2, vocab_size=3).fit([0, 1, 0, 1, 0, 2])
 >>> int(model.probs([0]).argmax()), round(float(model.probs([0]).sum()), 6)
@@ -17,6 +18,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+
+def discounts(counts: np.ndarray) -> np.ndarray:
+    """Quanto tirar de cada contagem: 0 de 0, e um valor para 1, outro para 2, outro para «3 ou mais».
+
+    Devolve a mesma forma de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam
+    exemplos, metade da contagem.
+
+    >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
+    [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6)
+    base = n[1] / max(n[1] + 2 * n[2], 1)
+    table = [0.0]
+    for j in (1, 2, 3):
+        estimate = j - (j + 1) * base * n[j + 1] / n[j] if n[j] and n[j + 1] else j / 2
+        table.append(max(estimate, 0.1))  # nunca zero: sempre sobra massa para quem não foi visto
+    return np.array(table)[np.minimum(counts, 3)]
 
 
 def count_ngrams(ids: np.ndarray, order: int, vocab_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -44,26 +63,9 @@ def count_ngrams(ids: np.ndarray, order: int, vocab_size: int) -> list[tuple[np.
     return tables
 
 
-def discounts(counts: np.ndarray) -> np.ndarray:
-    """Quanto tirar de cada contagem (0 de 0; valores próprios para 1, 2 e «3 ou mais»), mesma forma de `counts`.
-
-    Estimado por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam exemplos, metade da contagem.
-
-    >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
-    [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
-    """
-    n = np.bincount(np.minimum(counts, 5), minlength=6)
-    base = n[1] / max(n[1] + 2 * n[2], 1)
-    table = [0.0]
-    for j in (1, 2, 3):
-        estimate = j - (j + 1) * base * n[j + 1] / n[j] if n[j] and n[j + 1] else j / 2
-        table.append(max(estimate, 0.1))  # nunca zero: sempre sobra massa para quem não foi visto
-    return np.array(table)[np.minimum(counts, 3)]
-
-
 @dataclass(frozen=True)
 class Level:
-    """Um comprimento de n-grama pronto para consulta; o último item de cada vetor é a sentinela «não visto»."""
+    """Um comprimento de n-grama pronto para consulta; o último item de cada vetor é o «não visto»."""
 
     keys: np.ndarray  # (linhas + 1,) chaves crescentes, int64
     direct: np.ndarray  # (linhas + 1,) probabilidade própria do n-grama, já descontada
@@ -79,6 +81,32 @@ def build_level(keys: np.ndarray, counts: np.ndarray, vocab_size: int, n_context
     backoff = np.divide(freed, total, out=np.ones(n_contexts), where=total > 0)
     direct = (counts - cut) / np.maximum(total, 1)[contexts]
     return Level(np.append(keys, np.iinfo(np.int64).max), np.append(direct, 0.0), np.append(backoff, 1.0))
+
+
+def check_ids(ids: ArrayLike, vocab_size: int) -> np.ndarray:
+    """`ids` como vetor int64 (N,); `ValueError` se não são inteiros de 0 a `vocab_size − 1`."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"ids deve ser uma lista de inteiros; veio {array.dtype}, forma {array.shape}.")
+    if array.min() < 0 or array.max() >= vocab_size:
+        raise ValueError(
+            f"id fora do vocabulário: os ids vão de 0 a {vocab_size - 1}, "
+            f"e vieram de {array.min()} a {array.max()}."
+        )
+    return array.astype(np.int64)
+
+
+def find_row(levels: list[Level], gram: np.ndarray, vocab_size: int) -> int:
+    """Linha do n-grama na tabela do seu comprimento; a da sentinela se ele não foi visto."""
+    row = 0
+    for level, token in zip(levels, gram, strict=False):
+        key = row * vocab_size + int(token)
+        row = int(np.searchsorted(level.keys, key))
+        if level.keys[row] != key:
+            row = len(level.keys) - 1
+    return row
 
 
 class NGramModel:
@@ -99,13 +127,14 @@ class NGramModel:
         self._levels: list[Level] = []
 
     def fit(self, ids: ArrayLike) -> NGramModel:
-        """Conta `ids` (forma (N,)) e devolve o próprio modelo; outra chamada recomeça do zero, não acumula."""
-        array = self._check(ids)
+        """Conta `ids`, de forma (N,), e devolve o próprio modelo; chamar de novo recomeça do zero."""
+        array = check_ids(ids, self.vocab_size)
         if not len(array):
             raise ValueError("não há ids para contar: passe ao menos um.")
         levels: list[Level] = []
         n_contexts = 1  # o contexto vazio
-        for keys, counts in count_ngrams(array, self.order, self.vocab_size):
+        order = min(self.order, len(array))  # num texto menor que a ordem, o maior contexto que existe
+        for keys, counts in count_ngrams(array, order, self.vocab_size):
             levels.append(build_level(keys, counts, self.vocab_size, n_contexts))
             n_contexts = len(keys)
         self._levels = levels
@@ -116,10 +145,11 @@ class NGramModel:
 
         Só os últimos `order − 1` ids contam; contexto mais curto, ou nunca visto, recua para ordens menores.
         """
-        history = self._check(context)[-self.order + 1 :] if self.order > 1 else self._check(())
+        history = check_ids(context, self.vocab_size)
         p = np.full(self.vocab_size, 1 / self.vocab_size)  # (V,) ordem zero: todos iguais
-        for length, level in enumerate(self._fitted()[: len(history) + 1]):
-            row = self._row(history[len(history) - length :])
+        levels = self._fitted()
+        for length, level in enumerate(levels[: len(history) + 1]):
+            row = find_row(levels, history[len(history) - length :], self.vocab_size)
             start, stop = np.searchsorted(level.keys, [row * self.vocab_size, (row + 1) * self.vocab_size])
             p *= level.backoff[row]
             p[level.keys[start:stop] - row * self.vocab_size] += level.direct[start:stop]
@@ -130,7 +160,7 @@ class NGramModel:
 
         Todas as posições entram na conta; as primeiras usam o contexto que há (nenhum, um id, dois…).
         """
-        array = self._check(ids)
+        array = check_ids(ids, self.vocab_size)
         p = np.full(len(array), 1 / self.vocab_size)
         context = np.zeros(len(array), dtype=np.int64)  # linha do contexto de cada posição
         for level in self._fitted():
@@ -165,9 +195,9 @@ class NGramModel:
         if n < 0 or temperature < 0:
             raise ValueError(f"n e temperature devem ser ≥ 0; vieram {n} e {temperature}.")
         generator = np.random.default_rng(rng)
-        ids = self._check(context).tolist()
+        ids = check_ids(context, self.vocab_size).tolist()
         for _ in range(n):
-            logits = np.log(self.probs(ids[-self.order + 1 :]))
+            logits = np.log(self.probs(ids[max(0, len(ids) - self.order + 1) :]))
             if temperature == 0:
                 ids.append(int(logits.argmax()))
                 continue
@@ -176,31 +206,7 @@ class NGramModel:
             ids.append(int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")))
         return ids[len(ids) - n :]
 
-    def _row(self, gram: np.ndarray) -> int:
-        """Linha do n-grama na sua tabela; a da sentinela se ele não foi visto."""
-        row = 0
-        for level, token in zip(self._levels, gram):
-            key = row * self.vocab_size + int(token)
-            row = int(np.searchsorted(level.keys, key))
-            if level.keys[row] != key:
-                row = len(level.keys) - 1
-        return row
-
     def _fitted(self) -> list[Level]:
         if not self._levels:
             raise RuntimeError("o modelo ainda não contou nada: chame fit(ids) antes.")
         return self._levels
-
-    def _check(self, ids: ArrayLike) -> np.ndarray:
-        """`ids` como vetor int64 (N,), conferido contra o vocabulário."""
-        array = np.asarray(ids)
-        if array.size == 0:
-            return np.zeros(0, dtype=np.int64)
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise ValueError(f"ids deve ser uma lista de inteiros; veio {array.dtype} de forma {array.shape}.")
-        if array.min() < 0 or array.max() >= self.vocab_size:
-            raise ValueError(
-                f"id fora do vocabulário: os ids vão de 0 a {self.vocab_size - 1}, "
-                f"e vieram de {array.min()} a {array.max()}."
-            )
-        return array.astype(np.int64)

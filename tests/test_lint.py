@@ -1,0 +1,145 @@
+"""`ferramentas/lint.py`: o que o Sphinx deixa passar e o leitor notaria."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, api, celula, copia_o_projeto, escreve_livro
+from lint import revisa, so_prosa
+
+
+def queixas_de(tmp_path: Path, corpo: str) -> list[str]:
+    """O que a revisão diz de um livro com este capítulo só."""
+    return revisa(escreve_livro(tmp_path, {"01-um": CABECALHO + "# Um\n\n" + corpo, "api": api("a", "b")}))
+
+
+SEPARADOR = "```{note}\nUma diretiva que fecha com três crases.\n```\n\n"  # a prosa seguinte é conferida
+RUINS = {  # nome: (corpo, linha contada do corpo, o que a queixa diz)
+    "imagem sem alt": ("![](figuras/x.svg)\n", 1, "imagem sem texto alternativo: escreva entre os colchetes"),
+    "imagem com alt em branco": ("texto ![ ](x.png)\n", 1, "imagem sem texto alternativo"),
+    "figura sem alt": ("```{figure} x.svg\n:name: fig-x\n\nL\n```\n", 1, "acrescente a linha `:alt:"),
+    "figura com alt vazio": ("```{figure} x.svg\n:alt:\n\nL\n```\n", 1, "figura sem texto alternativo"),
+    "figura de dois-pontos": (":::{image} x.svg\n:::\n", 1, "figura sem texto alternativo"),
+    "nota não definida": ("Um[^a].\n", 1, "nota de rodapé [^a] usada e não definida; acrescente a linha"),
+    "nota não usada": ("Um.\n\n[^a]: Nota.\n", 3, "nota de rodapé [^a] definida e não usada; cite-a"),
+    "nota repetida": ("U[^a].\n\n[^a]: N.\n[^a]: M.\n", 4, "[^a] definida duas vezes; dê outro nome"),
+    "chaves": ("Seja $\\frac{a}{b$ x.\n", 1, "fórmula com chaves desencontradas { }: \\frac{a}{b"),
+    "chave que fecha antes": ("Seja $a}{b$ x.\n", 1, "fórmula com chaves desencontradas"),
+    "fórmula que começa em número": ("Seja $2^{n$ x.\n", 1, "fórmula com chaves desencontradas"),
+    "bloco": ("a\n\n$$\n\\left( a\n$$\n", 3, "fórmula com \\left sem \\right"),
+    "bloco aberto": ("a\n\n$$\na\n\nb\n", 3, "fórmula aberta por $$ que não fecha; acrescente"),
+    "ambiente sem fim": ("```{math}\n:label: eq-a\n\\begin{cases} a\n```\n", 1, "com \\begin{cases} sem \\end"),
+    "ambientes trocados": (
+        "$$\\begin{a}\\begin{b}\\end{a}\\end{b}$$\n",
+        1,
+        "com \\end{a} que não fecha o \\begin mais próximo",
+    ),
+    "cifrão sem par": ("Seja $a + b.\n\nOutro.\n", 1, "fórmula aberta por $ que não fecha neste parágrafo"),
+    "dinheiro": ("De R$ 5 a R$ 10.\n", 1, "R$ abre uma fórmula; se é dinheiro, escreva R\\$"),
+    "módulo inexistente": (celula("import homellm.x"), 1, "homellm.x, que nenhuma célula do livro cria"),
+    "nome inexistente": (celula("from homellm import x"), 1, "homellm.x, que nenhuma célula do livro cria"),
+    "módulo fora da API": (
+        celula("x = 1", ":tangle: homellm/c.py"),
+        1,
+        "homellm.c não está na página da API; acrescente lá `.. automodule:: homellm.c`",
+    ),
+    "não é Python": (celula("!ls"), 2, "a célula não é Python puro"),
+    "etiqueta": (celula("1", ":tags: [x]"), 1, "etiqueta desconhecida: x"),
+    "cerca": ("```{note}\n", 1, "a cerca ``` abre aqui e não fecha"),
+}
+
+
+@pytest.mark.parametrize("antes", ["", SEPARADOR], ids=["só", "depois de uma diretiva"])
+@pytest.mark.parametrize("nome", RUINS)
+def test_queixa_diz_arquivo_linha_e_o_que_fazer(tmp_path, nome, antes):
+    corpo, linha, frase = RUINS[nome]
+    queixas = queixas_de(tmp_path, antes + corpo)
+    linha += PRIMEIRA_LINHA + 1 + antes.count("\n")
+    assert any(q.startswith(f"book/01-um.md:{linha}: ") and frase in q for q in queixas), queixas
+
+
+BONS = {
+    "imagem": "![Um gato](x.png) e `![](y.png)`\n",
+    "figura": "```{figure} x.svg\n:name: fig-x\n:alt: Um gato\n\nL\n```\n",
+    "nota": "Um[^a] e dois[^a].\n\n[^a]: Nota com `[^b]`.\n",
+    "fórmulas": "Seja $\\frac{a}{b}$, $2^n$,\n$a +\nb$, $\\{1$ e $2\\}$, custa R\\$ 5 e `R$ 6`. $x \\in R$ e\n",
+    "blocos": "$$\n\\begin{cases}a\\\\b\\end{cases}\n$$ (eq-a)\n\n```{math}\n:label: eq-b\n\\left( \\{ \\right)\n```\n",
+    "código": "```python\n[^x] $ ![](a) \\frac{\n```\n\n```text\nR$ 5\n```\n",
+    "comentário": "% [^x] $ ![](a)\n",
+    "célula": celula('x = "$ [^x] ![]("'),
+    "importa o que é da página": celula("x = 1", ":tangle: homellm/a.py") + celula("from homellm.a import x"),
+    "aninhadas": "::::{note}\n:::{tip}\n```python\n1\n```\n:::\n::::\n",
+}
+
+
+@pytest.mark.parametrize("nome", BONS)
+def test_pagina_boa_nao_tem_queixa(tmp_path, nome):
+    assert queixas_de(tmp_path, BONS[nome]) == []
+
+
+def test_capitulo_nao_importa_modulo_de_capitulo_posterior(tmp_path):
+    paginas = {
+        "01-um": CABECALHO + "# Um\n\n" + celula("from homellm.b import y") + celula("import homellm as h"),
+        "02-dois": CABECALHO + "# Dois\n\n" + celula("y = 1", ":tangle: homellm/b.py"),
+        "03-tres": CABECALHO + "# Três\n\n" + celula("from homellm import __version__, b"),
+        "api": CABECALHO
+        + api("b")
+        + celula('__version__ = "1"\n\ndef f(): ...\n', ":tangle: homellm/__init__.py"),
+    }
+    (queixa,) = revisa(escreve_livro(tmp_path, paginas))
+    assert queixa == (
+        f"book/01-um.md:{PRIMEIRA_LINHA + 2}: importa homellm.b, que só nasce depois, em "
+        f"book/02-dois.md:{PRIMEIRA_LINHA + 2}; um capítulo não depende dos seguintes"
+    )
+
+
+def test_pagina_fora_do_toc(tmp_path):
+    escreve_livro(tmp_path, {"01-um": "# Um\n", "rascunho": "# R\n"}, fora_do_toc=("rascunho",))
+    assert revisa(tmp_path) == [
+        "book/rascunho.md:1: a página não está em _toc.yml; acrescente-a, ou apague-a"
+    ]
+
+
+def test_pagina_do_toc_que_falta(tmp_path):
+    escreve_livro(tmp_path, {"01-um": "# Um\n"})
+    (tmp_path / "book/01-um.md").unlink()
+    assert revisa(tmp_path) == ["_toc.yml:4: a página book/01-um.md não existe; crie-a ou tire-a da lista"]
+
+
+def test_uma_pagina_ruim_nao_esconde_as_queixas_das_outras(tmp_path):
+    escreve_livro(tmp_path, {"01-um": "```{note}\n", "02-dois": "![](a)\n", "03-tres": "b[^b] a[^a]\n\n$x\n"})
+    queixas = revisa(tmp_path)
+    assert [q.split(": ")[0] for q in queixas] == [
+        "book/01-um.md:1",
+        "book/02-dois.md:1",
+        "book/03-tres.md:1",
+        "book/03-tres.md:1",
+        "book/03-tres.md:3",
+    ]
+    assert queixas == revisa(tmp_path)
+
+
+def test_so_prosa_guarda_as_linhas():
+    texto = CABECALHO + "a `b` c\n```python\nx\n```\n% d\n```{math}\ne\n```\nf ``g`h`` i"
+    prosa = so_prosa(texto)
+    assert prosa.split("\n")[PRIMEIRA_LINHA - 1 :] == [
+        "a     c", "", "", "", "", "```{math}", "e", "```", "f         i"
+    ]  # fmt: skip
+    assert prosa.count("\n") == texto.count("\n")
+
+
+def test_na_linha_de_comando(tmp_path):
+    escreve_livro(copia_o_projeto(tmp_path, "ferramentas"), {"01-um": "![](x)\n"})
+    comando = [sys.executable, str(tmp_path / "ferramentas/lint.py")]
+    ruim = subprocess.run(comando, capture_output=True, text=True, encoding="utf-8")
+    assert ruim.returncode == 1 and ruim.stdout.startswith("book/01-um.md:1: imagem sem texto alternativo")
+    (tmp_path / "book/01-um.md").write_text("# Um\n", "utf-8")
+    bom = subprocess.run(comando, capture_output=True, text=True, encoding="utf-8")
+    assert (bom.returncode, bom.stdout) == (0, "")
+
+
+def test_o_livro_nao_tem_queixas():
+    assert revisa(REPO) == []

@@ -1,0 +1,74 @@
+"""homellm.plots: cores, estilo e vírgula decimal."""
+
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.colors import to_rgb
+
+from homellm.plots import COLORS, book_style, decimal_comma
+
+
+@pytest.fixture(autouse=True)
+def clean_state():
+    with matplotlib.rc_context():
+        yield
+    plt.close("all")
+
+
+def tick_texts(axis):
+    axis.axes.figure.canvas.draw()
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def luminance(color):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_colors_are_distinct_and_ink_reads_on_paper():
+    assert len(set(COLORS.values())) == len(COLORS) == 9
+    assert (luminance(COLORS["paper"]) + 0.05) / (luminance(COLORS["ink"]) + 0.05) > 7
+
+
+def test_book_style_sets_size_paper_and_letters():
+    book_style()
+    fig, ax = plt.subplots()
+    assert tuple(fig.get_size_inches()) == (6.4, 3.6) and fig.dpi == 110
+    assert to_rgb(fig.get_facecolor()) == to_rgb(ax.get_facecolor()) == to_rgb(COLORS["paper"])
+    assert all(label.get_fontsize() >= 11 for label in ax.get_xticklabels())
+
+
+def test_comma_on_both_axes_and_minus_kept():
+    _, ax = plt.subplots()
+    ax.plot([0, 0.5, 1], [-1.5, 0, 1.5])
+    decimal_comma(ax)
+    for axis in (ax.xaxis, ax.yaxis):
+        texts = tick_texts(axis)
+        assert any("," in text for text in texts) and not any("." in text for text in texts)
+    assert any(text.startswith("\N{MINUS SIGN}") for text in tick_texts(ax.yaxis))
+
+
+def test_several_axes_each_with_its_own_scale():
+    _, (left, right) = plt.subplots(1, 2)
+    left.plot([0, 1], [0, 0.001])
+    right.plot([0, 1], [0, 0.5])
+    decimal_comma(left, right)
+    assert "0,0002" in tick_texts(left.yaxis) and "0,1" in tick_texts(right.yaxis)
+
+
+def test_categories_fixed_labels_and_log_stay():
+    _, ax = plt.subplots()
+    ax.bar(["v. 1.0", "v. 2.0"], [1, 2])
+    ax.set_yscale("log")
+    before = tick_texts(ax.xaxis), tick_texts(ax.yaxis)
+    decimal_comma(ax)
+    assert (tick_texts(ax.xaxis), tick_texts(ax.yaxis)) == before
+    _, fixed = plt.subplots()
+    fixed.set_xticks([0, 1], ["0.5 s", "1.5 s"])
+    decimal_comma(fixed)
+    assert tick_texts(fixed.xaxis) == ["0.5 s", "1.5 s"]
