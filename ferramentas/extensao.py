@@ -5,7 +5,9 @@
 - a legenda «vai para homellm/x.py» nas células extraídas, e a volta da página da API ao capítulo;
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
 - a célula de preparo do Colab, recolhida, no começo de cada página;
-- o botão «Abrir no Colab» e o de baixar, que levam ao notebook gerado em `notebooks/`.
+- o notebook gerado no lugar do MyST cru que o tema serviria para baixar.
+
+A interface (textos, botões, busca) está em `interface.py`; as citações, em `bibliografia.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 from celulas import le_celulas
 from docutils import nodes
 from execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
-from livro import RAIZ, caminho_do_caderno, enderecos, numero_do_capitulo, paginas
+from livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
 from preparo import celula_de_preparo
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -95,6 +97,14 @@ def _numera_capitulos(original):
 
     assign_section_numbers.do_livro = True
     return assign_section_numbers
+
+
+def _troca_a_numeracao() -> None:
+    """Troca-a no coletor em uso: o do Sphinx, ou o que o sphinx-external-toc (≥ 1.1) põe no lugar dele."""
+    derivados = [c for c in TocTreeCollector.__subclasses__() if "assign_section_numbers" in vars(c)]
+    for coletor in derivados or [TocTreeCollector]:
+        if not hasattr(coletor.assign_section_numbers, "do_livro"):
+            coletor.assign_section_numbers = _numera_capitulos(coletor.assign_section_numbers)
 
 
 # ---------------------------------------------------------------- transformações
@@ -185,27 +195,7 @@ def _volta_ao_capitulo(
         linhas += ["", f"Explicado em :ref:`tangle-{nome.lower()}`."]
 
 
-# ---------------------------------------------------------------- botões
-
-
-def _botoes(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: nodes.document | None) -> None:
-    """«Abrir no Colab» à vista, levando ao notebook gerado, no lugar do menu do tema."""
-    novos = []
-    for botao in contexto.get("header_buttons", []):
-        if any(b.get("text") == "Colab" for b in botao.get("buttons", [])):
-            novos.append(
-                {
-                    "type": "link",
-                    "text": "Abrir no Colab",
-                    "tooltip": "Abrir esta página no Google Colab",
-                    "icon": "_static/images/logo_colab.png",
-                    "label": "colab-button",
-                    "url": enderecos().colab(caminho_do_caderno(pagina)),
-                }
-            )
-        else:
-            novos.append(botao)
-    contexto["header_buttons"] = novos
+# ---------------------------------------------------------------- baixar
 
 
 def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
@@ -217,20 +207,13 @@ def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
                 shutil.copy(caderno, Path(app.outdir) / "_sources" / f"{docname}.ipynb")
 
 
-def _sem_thebe(app: Sphinx) -> None:
-    """Desliga o thebe, ligado pelo Jupyter Book: o livro não o usa, e ele põe endereços de fora na página."""
-    for ouvintes in app.events.listeners.values():
-        modulos = [getattr(o.handler, "__module__", "") for o in ouvintes]
-        ouvintes[:] = [o for o, m in zip(ouvintes, modulos, strict=True) if not m.startswith("sphinx_thebe")]
-
-
 def setup(app: Sphinx) -> dict[str, object]:
-    _sem_thebe(app)
+    app.setup_extension("bibliografia")
+    app.setup_extension("interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)
     app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")
-    if not getattr(TocTreeCollector.assign_section_numbers, "do_livro", False):
-        TocTreeCollector.assign_section_numbers = _numera_capitulos(TocTreeCollector.assign_section_numbers)
+    _troca_a_numeracao()
     for transformacao in (LegendaDoTangle, FiguraDeCelula, PreparoDoColab):
         app.add_transform(transformacao)
     app.connect("builder-inited", _chaves)
@@ -238,6 +221,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("env-get-updated", _reescritas)
     app.connect("source-read", _marca)
     app.connect("autodoc-process-docstring", _volta_ao_capitulo)
-    app.connect("html-page-context", _botoes, priority=900)  # depois do tema, que usa 501
     app.connect("build-finished", _troca_downloads)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

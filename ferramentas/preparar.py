@@ -92,6 +92,8 @@ def main():
     confere_python()
     cria_venv()
     instala(extra)
+    # o matplotlib lista as fontes na primeira vez; aqui, para não demorar nem avisar dentro de uma página
+    subprocess.call([PYTHON, "-c", "import matplotlib.font_manager"], stderr=subprocess.DEVNULL)
     for nome in {"livro", extra}:  # o extra `teste` contém o `livro`
         with open(os.path.join(VENV, "." + nome), "w", encoding="utf-8") as arquivo:
             arquivo.write(RAIZ)

@@ -68,15 +68,27 @@ def test_o_que_se_extrai_e_o_que_se_executa():
 # ---------------------------------------------------------------- o que dá erro
 
 ERROS = {  # nome: (corpo, linha do erro contada do corpo, o que a mensagem diz)
-    "opção desconhecida": (celula("1", ":tangel: homellm/a.py"), 1, "opção de célula desconhecida: tangel (há:"),
+    "opção desconhecida": (
+        celula("1", ":tangel: homellm/a.py"),
+        1,
+        "opção de célula desconhecida: tangel (há:",
+    ),
     "opção ilegível": (celula("1", ":tags: []", ":legenda: a: b"), 3, "o valor entre aspas"),
     "opção que o YAML cortaria": (celula("1", ":legenda: o dia # 1"), 2, "o valor entre aspas"),
     "opção sem valor de opção": (celula("1", ":tags"), 2, "escreva `:nome: valor`"),
     "opção repetida": (celula("1", ":alt: a", ":alt: b"), 3, "repetida: alt; deixe só uma"),
     "opções entre traços": (celula("1", "---", "tags: []", "---"), 2, "como `:nome: valor`"),
-    "etiqueta desconhecida": (celula("1", ":tags: [hide-inputs]"), 1, "etiqueta desconhecida: hide-inputs (há:"),
+    "etiqueta desconhecida": (
+        celula("1", ":tags: [hide-inputs]"),
+        1,
+        "etiqueta desconhecida: hide-inputs (há:",
+    ),
     "etiquetas sem colchetes": (celula("1", ":tags: hide-input"), 1, "`tags` é uma lista entre colchetes"),
-    "destino fora do pacote": (celula("1", ":tangle: homelm/a.py"), 1, "deve ser homellm/<módulo>.py, e veio"),
+    "destino fora do pacote": (
+        celula("1", ":tangle: homelm/a.py"),
+        1,
+        "deve ser homellm/<módulo>.py, e veio",
+    ),
     "destino com pasta": (celula("1", ":tangle: homellm/b/a.py"), 1, "deve ser homellm/<módulo>.py"),
     "destino que sai da pasta": (celula("1", ":tangle: homellm/../a.py"), 1, "deve ser homellm/<módulo>.py"),
     "destino vazio": (celula("1", ":tangle:"), 1, "deve ser homellm/<módulo>.py, e veio None"),
@@ -95,7 +107,11 @@ ERROS = {  # nome: (corpo, linha do erro contada do corpo, o que a mensagem diz)
     "cerca não fechada": ("texto\n\n```{code-cell}\n1\n", 3, "a cerca ``` abre aqui e não fecha; acrescente"),
     "célula que engole a seguinte": ("```{code-cell}\n1\n\n" + celula("2"), 1, "abre aqui e não fecha"),
     "dois-pontos não fechados": (":::{note}\ntexto\n", 1, "a cerca ::: abre aqui e não fecha"),
-    "dois-pontos que fecham sem abrir": ("texto\n:::\n", 2, "fecha sem ter aberto; confira o número de sinais"),
+    "dois-pontos que fecham sem abrir": (
+        "texto\n:::\n",
+        2,
+        "fecha sem ter aberto; confira o número de sinais",
+    ),
     "cerca aninhada igual": (
         ":::{note}\n:::{tip}\n:::\n:::\n",
         2,
@@ -182,7 +198,9 @@ def test_enderecos_saem_todos_do_config(tmp_path):
     publicos = enderecos(escreve_livro(tmp_path, {}))
     assert publicos.pagina("book/01-a") == "https://dono.github.io/livro/book/01-a.html"
     assert publicos.bruto("book/x.svg") == "https://raw.githubusercontent.com/dono/livro/v1.2/book/x.svg"
-    assert publicos.colab("notebooks/01-a.ipynb").endswith("/github/dono/livro/blob/v1.2/notebooks/01-a.ipynb")
+    assert publicos.colab("notebooks/01-a.ipynb").endswith(
+        "/github/dono/livro/blob/v1.2/notebooks/01-a.ipynb"
+    )
     assert publicos.instalacao() == "homellm[paginas] @ https://github.com/dono/livro/archive/v1.2.zip"
 
 

@@ -15,7 +15,7 @@ from myst_nb.core.read import read_myst_markdown_notebook
 
 @pytest.fixture
 def raiz(tmp_path) -> Path:
-    """Um pacote em que `c` importa `b`, que importa `a`; `corpus` sabe o nome dos dados; `e` cita um deles."""
+    """Um pacote em que `c` importa `b`, que importa `a`; `corpus` sabe dos dados; `e` cita um deles."""
     modulos = {
         "__init__": '"""Pacote."""\n',
         "a": "x = 1\n",
@@ -35,10 +35,10 @@ def raiz(tmp_path) -> Path:
     return tmp_path
 
 
-TODOS = ["homellm/__init__.py", "homellm/a.py", "homellm/b.py", "homellm/c.py", "homellm/corpus.py", "homellm/e.py",
-         "data/contos.txt", "data/contos.md", "data/spam/mensagens.csv", "constraints.txt"]  # fmt: skip
 PACOTE, VERSOES = "homellm/__init__.py", "constraints.txt"
 CONTOS, SPAM = "data/contos.txt", "data/spam/mensagens.csv"
+MODULOS = [f"homellm/{m}.py" for m in ("a", "b", "c", "corpus", "e")]
+TODOS = [PACOTE, VERSOES, CONTOS, SPAM, "data/contos.md", *MODULOS]
 DEPENDE = {  # código da página: os arquivos que mudam a sua chave
     "1 + 1": {VERSOES},
     "import numpy": {VERSOES},

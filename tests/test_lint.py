@@ -31,7 +31,11 @@ RUINS = {  # nome: (corpo, linha contada do corpo, o que a queixa diz)
     "fórmula que começa em número": ("Seja $2^{n$ x.\n", 1, "fórmula com chaves desencontradas"),
     "bloco": ("a\n\n$$\n\\left( a\n$$\n", 3, "fórmula com \\left sem \\right"),
     "bloco aberto": ("a\n\n$$\na\n\nb\n", 3, "fórmula aberta por $$ que não fecha; acrescente"),
-    "ambiente sem fim": ("```{math}\n:label: eq-a\n\\begin{cases} a\n```\n", 1, "com \\begin{cases} sem \\end"),
+    "ambiente sem fim": (
+        "```{math}\n:label: eq-a\n\\begin{cases} a\n```\n",
+        1,
+        "com \\begin{cases} sem \\end",
+    ),
     "ambientes trocados": (
         "$$\\begin{a}\\begin{b}\\end{a}\\end{b}$$\n",
         1,
@@ -65,8 +69,9 @@ BONS = {
     "imagem": "![Um gato](x.png) e `![](y.png)`\n",
     "figura": "```{figure} x.svg\n:name: fig-x\n:alt: Um gato\n\nL\n```\n",
     "nota": "Um[^a] e dois[^a].\n\n[^a]: Nota com `[^b]`.\n",
-    "fórmulas": "Seja $\\frac{a}{b}$, $2^n$,\n$a +\nb$, $\\{1$ e $2\\}$, custa R\\$ 5 e `R$ 6`. $x \\in R$ e\n",
-    "blocos": "$$\n\\begin{cases}a\\\\b\\end{cases}\n$$ (eq-a)\n\n```{math}\n:label: eq-b\n\\left( \\{ \\right)\n```\n",
+    "fórmulas": "Seja $\\frac{a}{b}$, $2^n$,\n$a +\nb$, $\\{1$ e $2\\}$, custa R\\$ 5 e `R$`. $x \\in R$ e\n",
+    "blocos": "$$\n\\begin{cases}a\\\\b\\end{cases}\n$$ (eq-a)\n\n"
+    "```{math}\n:label: eq-b\n\\left( \\{ \\right)\n```\n",
     "código": "```python\n[^x] $ ![](a) \\frac{\n```\n\n```text\nR$ 5\n```\n",
     "comentário": "% [^x] $ ![](a)\n",
     "célula": celula('x = "$ [^x] ![]("'),

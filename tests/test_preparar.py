@@ -1,4 +1,4 @@
-"""`ferramentas/preparar.py`: o ambiente nasce, continua de onde parou, e cada falha diz uma linha em português."""
+"""`ferramentas/preparar.py`: o ambiente nasce, continua de onde parou, e cada falha diz uma linha."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def diz_so(resultado: subprocess.CompletedProcess[str], frase: str) -> bool:
 
 def test_instala_uma_vez_e_depois_nao_faz_nada(projeto):
     feito = projeto.roda("certo", "livro")
-    assert feito.returncode == 0 and "Collecting torch" in feito.stdout and "não interessa" not in feito.stdout
+    assert (
+        feito.returncode == 0 and "Collecting torch" in feito.stdout and "não interessa" not in feito.stdout
+    )
     assert feito.stdout.endswith("ambiente: pronto\n")
     (pedido,) = projeto.pedidos
     assert "-m pip install" in pedido and pedido.endswith("-c constraints.txt -e .[livro]")
@@ -139,7 +141,9 @@ def test_sem_rede_diz_uma_linha_e_a_proxima_vez_continua(projeto):
 def test_outra_falha_mostra_o_que_o_pip_disse(projeto):
     falha = projeto.roda("torto", "livro")
     assert falha.returncode == 1 and "foo e bar brigam" in falha.stderr and "sem rede" not in falha.stderr
-    assert falha.stderr.splitlines()[-1].startswith("erro: a instalação falhou; a causa está nas linhas acima")
+    assert falha.stderr.splitlines()[-1].startswith(
+        "erro: a instalação falhou; a causa está nas linhas acima"
+    )
 
 
 @pytest.mark.parametrize("argumentos", [(), ("livros",), ("livro", "teste")])
@@ -157,14 +161,18 @@ def test_o_pip_de_verdade_sem_rede(tmp_path):
     with socket.socket() as ouvido:
         ouvido.bind(("127.0.0.1", 0))
         porta = ouvido.getsockname()[1]  # não há quem ouça nela: `listen` não foi chamado
-        ambiente = {n: v for n, v in os.environ.items() if not n.startswith("PIP_") and "proxy" not in n.lower()}
+        ambiente = {
+            n: v for n, v in os.environ.items() if not n.startswith("PIP_") and "proxy" not in n.lower()
+        }
         ambiente |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{porta}/"}
         ambiente |= {"PIP_RETRIES": "1", "PYTHONUTF8": "1"}
         falha = subprocess.run(
             [sys.executable, str(raiz / "ferramentas/preparar.py"), "livro"], capture_output=True, text=True,
             encoding="utf-8", env=ambiente, stdin=subprocess.DEVNULL, timeout=300,
         )  # fmt: skip
-    assert diz_so(falha, "sem rede: não foi possível baixar os pacotes. Ligue-a e rode de novo o mesmo comando")
+    assert diz_so(
+        falha, "sem rede: não foi possível baixar os pacotes. Ligue-a e rode de novo o mesmo comando"
+    )
     assert "ambiente: criando .venv" in falha.stdout
     assert not (raiz / ".venv/.livro").exists()
 
@@ -222,7 +230,9 @@ def test_venv_pela_metade_ou_velho_e_refeito_e_o_bom_fica(sem_venv, tmp_path, sa
     assert sem_venv == ([((str(tmp_path / ".venv"),), {"clear": True, "with_pip": True})] if saida else [])
 
 
-@pytest.mark.parametrize("erro", [OSError(28, "No space left"), subprocess.CalledProcessError(1, "ensurepip")])
+@pytest.mark.parametrize(
+    "erro", [OSError(28, "No space left"), subprocess.CalledProcessError(1, "ensurepip")]
+)
 def test_venv_que_nao_se_cria_diz_uma_linha(sem_venv, monkeypatch, erro):
     def falha(*_: object, **__: object) -> None:
         raise erro

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tangle
-from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, copia_o_projeto, escreve_livro
+from brinquedo import CABECALHO, PRIMEIRA_LINHA, celula, copia_o_projeto, escreve_livro
 from livro import ErroDoLivro
 from tangle import compara, editado_a_mao, escreve, extrai
 
@@ -100,7 +100,13 @@ def test_edicao_levada_ao_capitulo_passa(raiz):
 
 @pytest.mark.parametrize(
     "texto",
-    ["", "x = 1\n", "# comentário\nx = 1\ny = 2\n", tangle.ASSINATURA + "\n", tangle.ASSINATURA + "\n# a\nb\n"],
+    [
+        "",
+        "x = 1\n",
+        "# comentário\nx = 1\ny = 2\n",
+        tangle.ASSINATURA + "\n",
+        tangle.ASSINATURA + "\n# a\nb\n",
+    ],
 )
 def test_arquivo_sem_o_cabecalho_e_o_resumo_e_de_gente(texto):
     assert editado_a_mao(texto)
@@ -144,10 +150,7 @@ def test_na_linha_de_comando(tmp_path):
     assert (roda("--check").returncode, roda().stdout) == (0, "")
     muda(tmp_path / "book/00-zero.md", ":tangle: homellm/a.py", ":tangle: homellm/A.py")
     ruim = roda("--check")
-    assert ruim.returncode == 2 and f"tangle: book/00-zero.md:{PRIMEIRA_LINHA + 2}: `tangle` deve" in ruim.stderr
+    assert (
+        ruim.returncode == 2 and f"tangle: book/00-zero.md:{PRIMEIRA_LINHA + 2}: `tangle` deve" in ruim.stderr
+    )
     assert "Traceback" not in ruim.stderr
-
-
-def test_o_pacote_e_o_que_os_capitulos_geram():
-    """A sincronia do repositório de verdade: edição à mão em `homellm/` aparece aqui, com o capítulo a mudar."""
-    assert compara(extrai(REPO), REPO) == []

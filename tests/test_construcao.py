@@ -1,0 +1,261 @@
+"""A construção de ponta a ponta, num livro de brinquedo: site, números, notebooks e cache de execução."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from brinquedo import Livro, restos_de_myst
+from livro import enderecos
+from preparo import MODELO
+
+PUBLICOS = enderecos()  # o livro de brinquedo usa o `_config.yml` de verdade
+
+
+@pytest.fixture(scope="module")
+def construido(tmp_path_factory) -> Livro:
+    """O livro de brinquedo, construído a frio uma vez."""
+    livro = Livro(tmp_path_factory.mktemp("construcao") / "livro")
+    livro.frio = livro.constroi()
+    assert livro.frio.codigo == 0, livro.frio
+    assert livro.frio.executadas == ["00", "03", "04"]
+    return livro
+
+
+@pytest.fixture
+def livro(construido) -> Iterator[Livro]:
+    """O mesmo livro, com as fontes devolvidas ao fim do teste."""
+    yield construido
+    construido.desfaz()
+
+
+# ---------------------------------------------------------------- o site
+
+
+def test_diz_o_que_fez_e_onde_esta(construido):
+    texto = construido.frio.texto
+    assert "pacote: homellm/a.py" in texto and "notebook: notebooks/00-zero.ipynb" in texto
+    assert (construido.raiz / "_build/html/book/index.html").as_uri() in texto
+    assert "url=book/index.html" in construido.le("_build/html/index.html")
+    assert not list((construido.raiz / "_build").rglob("pela-metade"))
+
+
+def test_saidas_estao_nas_paginas(construido):
+    assert "dobro: 42" in construido.pagina("00-zero")
+    assert "quadruplo: 4" in construido.pagina("03-tres")
+    assert "quatro: 12 era uma vez" in construido.pagina("04-quatro")
+
+
+def test_numeros_vem_do_nome_do_arquivo(construido):
+    zero, tres = construido.pagina("00-zero"), construido.pagina("03-tres")
+    for frase in ("Figura 0.1 Legenda com", "Figura 0.2 Uma reta: sobe.", "Tabela 0.1 Uma tabela", "(0.2)",
+                  "Exercício 0.1", "a Figura 0.2 , a Figura 0.1 , a Tabela 0.1", "(0.1)"):  # fmt: skip
+        assert frase in zero, frase
+    for frase in ("Figura 3.1 Outra.", "(3.1)", "Exercício 3.1", "a Figura 3.1 e o Exercício 3.1"):
+        assert frase in tres, frase
+    assert zero.startswith("0 Passo zero") and "0.1 Dobrar" in zero
+    assert tres.startswith("3 Três") and "3.1 Uma seção" in tres
+    sumario = construido.le("_build/html/book/index.html")
+    assert [" ".join(re.search(rf">\s*({n}\s[^<]+)", sumario)[1].split()) for n in (0, 3, 4)] == [
+        "0 Passo zero", "3 Três", "4 Quatro"
+    ]  # fmt: skip
+
+
+def test_legenda_leva_a_api_e_a_api_volta_ao_capitulo(construido):
+    zero, da_api = construido.le("_build/html/book/00-zero.html"), construido.le("_build/html/book/api.html")
+    legenda = re.search(r'<p class="tangle-caption" id="([^"]+)">(.*?)</p>', zero, re.S)
+    assert 'href="api.html#module-homellm.a"' in legenda[2] and "homellm/a.py" in legenda[2]
+    assert 'id="module-homellm.a"' in da_api
+    volta = re.search(r'Explicado em <a [^>]*href="00-zero.html#([^"]+)"><span[^>]*>([^<]*)', da_api)
+    assert volta.groups() == (legenda[1], "Dobrar")
+    assert 'href="03-tres.html#tangle-' in da_api
+    assert '<code class="code docutils literal notranslate"><span class="pre">x</span></code>' in da_api
+
+
+def test_figura_de_celula_tem_legenda_e_alt(construido):
+    figura = re.search(
+        r'(?s)<figure class="[^"]*figura-de-celula[^"]*" id="fig-reta">.*?</figure>',
+        construido.le("_build/html/book/00-zero.html"),
+    )[0]
+    assert 'alt="Reta de 0 a 1"' in figura and "Uma reta: sobe." in figura
+
+
+def test_botoes_levam_ao_notebook_gerado(construido):
+    zero = construido.le("_build/html/book/00-zero.html")
+    assert f'href="{PUBLICOS.colab("notebooks/00-zero.ipynb")}"' in zero
+    assert ".md" not in "".join(re.findall(r'href="https://colab[^"]*"', zero))
+    baixado = construido.raiz / "_build/html/_sources/book/00-zero.ipynb"
+    assert baixado.read_bytes() == (construido.raiz / "notebooks/00-zero.ipynb").read_bytes()
+    assert "colab.research" not in construido.le("_build/html/book/glossario.html")
+
+
+def test_preparo_aparece_recolhido_so_nas_paginas_com_codigo(construido):
+    for nome, tem in (("00-zero", True), ("04-quatro", True), ("glossario", False), ("index", False)):
+        assert ("preparo-do-colab" in construido.le(f"_build/html/book/{nome}.html")) is tem, nome
+
+
+# ---------------------------------------------------------------- os notebooks
+
+
+def test_notebooks_nao_tem_sintaxe_myst(construido):
+    for caderno in (construido.raiz / "notebooks").glob("*.ipynb"):
+        assert restos_de_myst(construido.prosa(caderno.stem)) == [], caderno.name
+
+
+@pytest.mark.parametrize("resto", ["{ref}`x`", ":::", "```{note}", "(a-b)=", "% oi", ":alt: x", "a[^n]"])
+def test_a_busca_por_restos_acha_restos(resto):
+    assert restos_de_myst(f"antes\n\n{resto}\n")
+
+
+SITE = PUBLICOS.pagina("book")[: -len(".html")]
+TRECHOS = f"""\
+# Passo zero
+Um [token]({SITE}/glossario.html#term-token), a [Três]({SITE}/03-tres.html#cap-tres)
+a [Figura 0.2]({SITE}/00-zero.html#fig-reta), a [Figura 0.1]({SITE}/00-zero.html#fig-logo)
+a [Tabela 0.1]({SITE}/00-zero.html#tab-a)
+[(0.1)]({SITE}/00-zero.html#equation-eq-a), o [Exercício 0.1]({SITE}/00-zero.html#ex-00-soma)
+[`homellm.a.dobro()`]({SITE}/api.html#homellm.a.dobro). *Ênfase*, **força**, `a_b`, $x_1$,
+a\\_b \\* c, R\\$ 5, \\<b\\>, H<sub>2</sub>O, 10<sup>3</sup>, [https://a.b/c](https://a.b/c), [link](https://d.e)<sup>
+[1] A nota, com `código`.
+## Dobrar
+Este trecho vai para [`homellm/a.py`]({SITE}/api.html#module-homellm.a)
+p = \\frac{{a}}{{b}} \\tag{{0.1}}
+q = 1 \\tag{{0.2}}
+![O logo]({PUBLICOS.bruto("book/figuras/logo.svg")})
+*Figura 0.1: Legenda com **negrito** e $x$.*
+*Figura 0.2: Uma reta: sobe.*
+*Tabela 0.1: Uma tabela*
+| :--- | ---: |
+| $\\vert x\\vert $ | [Passo zero]({SITE}/00-zero.html#cap-zero) |
+> **💡 Com título**
+> Dentro `x`.
+> **⚠️ Aviso**
+> > **📝 Nota**
+<details><summary>Clique</summary>
+Mais $y=1$.
+1. um
+   - dois
+2. três
+- **Termo**: Definição.
+> Citação
+````md
+Linha<br />
+### Exercícios
+> **✏️ Exercício 0.1 · Somar (fácil)**
+> Some $1+1$.
+**Solução**
+Depois.
+"""
+
+
+def test_notebook_diz_o_mesmo_que_o_site_em_markdown_comum(construido):
+    prosa = construido.prosa("00-zero")
+    for trecho in TRECHOS.splitlines():
+        assert trecho in prosa, trecho
+    assert "comentário" not in prosa
+
+
+def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
+    codigos = [c for c in construido.caderno("00-zero") if c["cell_type"] == "code"]
+    fontes = ["".join(c["source"]) for c in codigos]
+    assert [f.split("\n")[0] for f in fontes] == [
+        "#@title Preparo (rode primeiro)",
+        "def dobro(x: int) -> int:",
+        "import os",
+        "#@title Código (clique para ver)",
+        "#@title Código (clique para ver)",
+        "1 + 1",
+    ]
+    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.instalacao() in fontes[0]
+    assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
+    assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
+    assert all(c["outputs"] == [] and c["execution_count"] is None for c in codigos)
+    assert sorted(p.name for p in (construido.raiz / "notebooks").iterdir()) == [
+        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb"
+    ]  # fmt: skip
+
+
+def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
+    antes = livro.gerados()
+    shutil.rmtree(livro.raiz / "_build/.doctrees-colab")
+    shutil.rmtree(livro.raiz / "notebooks")
+    de_novo = livro.constroi("--cadernos", PYTHONHASHSEED="7")
+    assert de_novo.codigo == 0 and de_novo.executadas == [], de_novo
+    assert livro.gerados() == antes
+
+
+def test_conferencia_dos_notebooks(livro):
+    em_ordem = livro.constroi("--confere-cadernos")
+    assert (em_ordem.codigo, em_ordem.texto) == (0, ""), em_ordem
+    antes = livro.gerados()
+    try:
+        livro.muda("notebooks/00-zero.ipynb", "# Passo zero", "# Passo um")
+        livro.escreve("notebooks/09-velho.ipynb", "{}")
+        (livro.raiz / "notebooks/api.ipynb").unlink()
+        torto = livro.constroi("--confere-cadernos")
+        assert torto.codigo == 1
+        assert [linha.split(";")[0] for linha in torto.texto.splitlines()] == [
+            "notebooks/00-zero.ipynb: diferente do que book/00-zero.md gera",
+            "notebooks/09-velho.ipynb: nenhuma página o gera",
+            "notebooks/api.ipynb: diferente do que book/api.md gera",
+        ]
+        assert (livro.raiz / "notebooks/09-velho.ipynb").exists()  # conferir não escreve
+        consertado = livro.constroi("--cadernos")
+        assert consertado.codigo == 0 and "09-velho.ipynb apagado" in consertado.texto
+    finally:
+        (livro.raiz / "notebooks/09-velho.ipynb").unlink(missing_ok=True)
+    assert livro.gerados() == antes
+
+
+def test_no_que_o_notebook_nao_sabe_dizer_derruba_a_construcao(livro):
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "{abbr}`MIT (licença)`.")
+    linha = livro.le("book/04-quatro.md").split("\n").index("{abbr}`MIT (licença)`.") + 1
+    for _ in range(2):
+        ruim = livro.constroi()
+        assert (
+            ruim.codigo == 1
+            and f"book/04-quatro.md:{linha}: WARNING: colab: não sei traduzir o nó" in ruim.texto
+        )
+    assert "erro: a construção parou; a causa está nas mensagens acima." in ruim.texto
+
+
+# ---------------------------------------------------------------- o cache de execução
+
+
+def test_prosa_editada_nao_executa_nada_e_chega_as_paginas_que_a_citam(livro):
+    livro.muda("book/00-zero.md", "# Passo zero", "# Começo")
+    livro.muda("book/00-zero.md", "## Dobrar", "## Duplicar")
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa nova.")
+    editado = livro.constroi()
+    assert editado.codigo == 0 and editado.executadas == [], editado
+    assert "dobro: 42" in livro.pagina("00-zero") and "Prosa nova." in livro.pagina("04-quatro")
+    assert "A Começo" in livro.pagina("03-tres")
+    assert "Explicado em Duplicar" in livro.pagina("api")
+    assert "# Começo" in livro.prosa("00-zero") and "A [Começo]" in livro.prosa("03-tres")
+    igual = livro.constroi()
+    assert igual.codigo == 0 and igual.executadas == [] and "notebook:" not in igual.texto, igual
+
+
+def test_mudanca_num_modulo_executa_so_quem_o_usa(livro):
+    livro.muda("book/03-tres.md", "return dobro(dobro(x))", "return dobro(dobro(x)) + 1")
+    de_b = livro.constroi()
+    assert de_b.codigo == 0 and de_b.executadas == ["03", "04"], de_b
+    assert "pacote: homellm/b.py" in de_b.texto and "homellm/a.py" not in de_b.texto
+    assert "+ 1" in livro.le("homellm/b.py") and "+ 1" in livro.le("notebooks/03-tres.ipynb")
+    assert "quadruplo: 5" in livro.pagina("03-tres") and "quatro: 13" in livro.pagina("04-quatro")
+
+
+def test_mudanca_num_modulo_executa_quem_o_usa_por_meio_de_outro(livro):
+    livro.muda("book/00-zero.md", "return x * 2", "return x * 3")
+    de_a = livro.constroi()
+    assert de_a.codigo == 0 and de_a.executadas == ["00", "03", "04"], de_a
+    assert "dobro: 63" in livro.pagina("00-zero") and "quatro: 27" in livro.pagina("04-quatro")
+
+
+def test_mudanca_nos_dados_executa_so_quem_os_le(livro):
+    livro.escreve("data/contos.txt", "outra vez")
+    dos_dados = livro.constroi("--so-site")
+    assert dos_dados.codigo == 0 and dos_dados.executadas == ["04"], dos_dados
+    assert "outra vez" in livro.pagina("04-quatro")

@@ -1,0 +1,99 @@
+"""O que tem de parar a construção: na primeira vez, em todas as seguintes, e só até ser consertado."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from brinquedo import Livro
+
+
+@pytest.fixture(scope="module")
+def construido(tmp_path_factory) -> Livro:
+    """O livro de brinquedo, construído a frio uma vez."""
+    livro = Livro(tmp_path_factory.mktemp("construcao") / "livro")
+    livro.frio = livro.constroi()
+    assert livro.frio.codigo == 0, livro.frio
+    assert livro.frio.executadas == ["00", "03", "04"]
+    return livro
+
+
+@pytest.fixture
+def livro(construido) -> Iterator[Livro]:
+    """O mesmo livro, com as fontes devolvidas ao fim do teste."""
+    yield construido
+    construido.desfaz()
+
+
+ANTES = "print('dobro:'"  # a célula que as causas estragam
+
+
+def demora(livro: Livro) -> None:
+    livro.muda("_config.yml", "timeout: 600", "timeout: 1")
+    livro.muda("book/00-zero.md", ANTES, f"import time; time.sleep(60)\n{ANTES}")
+
+
+CAUSAS: dict[str, tuple[Callable[[Livro], None], str]] = {
+    "célula que falha": (
+        lambda livro: livro.muda("book/00-zero.md", ANTES, f"1 / 0\n{ANTES}"),
+        "ZeroDivisionError",
+    ),
+    "célula que não termina": (demora, "CellTimeoutError"),
+    "aviso do Python": (
+        lambda livro: livro.muda("book/00-zero.md", ANTES, f"import warnings; warnings.warn('ai')\n{ANTES}"),
+        "stderr was found in the cell outputs",
+    ),
+    "diretiva desconhecida": (
+        lambda livro: livro.muda("book/04-quatro.md", "Prosa do quatro.", "```{notaa}\nx\n```"),
+        "Unknown directive type: 'notaa'",
+    ),
+    "rótulo que outra página cita": (
+        lambda livro: livro.muda("book/03-tres.md", "(cap-tres)=\n", ""),
+        "undefined label: 'cap-tres'",
+    ),
+}
+
+
+def test_cada_falha_se_repete_ate_ser_consertada(livro):
+    for causa, (estraga, frase) in CAUSAS.items():
+        livro.desfaz()
+        estraga(livro)
+        for vez in (1, 2):
+            ruim = livro.constroi("--so-site")
+            assert ruim.codigo == 1 and frase in ruim.texto, (causa, vez, ruim)
+            assert "erro: a construção parou" in ruim.texto and "O livro está pronto" not in ruim.texto
+            outras = [f for c, (_, f) in CAUSAS.items() if c != causa and f in ruim.texto]
+            assert outras == [], (causa, vez, ruim)  # o conserto da causa anterior valeu
+    livro.desfaz()
+    bom = livro.constroi("--so-site")
+    assert bom.codigo == 0 and bom.executadas == [], bom
+    assert "dobro: 42" in livro.pagina("00-zero")
+
+
+def test_construcao_morta_no_meio_nao_esconde_avisos(livro):
+    """Morto sem aviso (kill -9) depois de gravar o ambiente, o Sphinx não releria a página ruim."""
+    ambiente = livro.raiz / "_build/.doctrees/environment.pickle"
+    (ambiente.parent / "pela-metade").write_text("", "utf-8")
+    antes = ambiente.stat().st_ino, ambiente.stat().st_mtime_ns
+    assert livro.constroi("--so-site").codigo == 0
+    assert (ambiente.stat().st_ino, ambiente.stat().st_mtime_ns) != antes
+    assert not (ambiente.parent / "pela-metade").exists()
+
+
+def test_fonte_ruim_para_antes_do_sphinx(livro):
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "![](x.png)")
+    ruim = livro.constroi()
+    assert ruim.codigo == 1 and "Sphinx" not in ruim.texto
+    assert re.fullmatch(r"book/04-quatro.md:\d+: imagem sem texto alternativo.*\n", ruim.texto), ruim
+
+
+def test_pacote_editado_a_mao_para_a_construcao_sem_perder_a_edicao(livro):
+    antes = livro.le("homellm/a.py")
+    livro.escreve("homellm/a.py", antes + "# minha mudança\n")
+    try:
+        ruim = livro.constroi()
+        assert ruim.codigo == 1 and "minha mudança" in livro.le("homellm/a.py")
+        assert re.match(r"erro: homellm/a.py:1: foi editado à mão, .* book/00-zero.md", ruim.texto), ruim
+    finally:
+        livro.escreve("homellm/a.py", antes)

@@ -1,0 +1,371 @@
+"""O site aberto num navegador de verdade: nada vem de fora, nada quebra, tudo responde."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from interface import BuscaSemAcento
+from livro import RAIZ, numero_do_capitulo, paginas
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
+
+SITE = RAIZ / "_build/html"
+DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
+CAPITULOS = [d for d in DOCUMENTOS if numero_do_capitulo(d) is not None]
+COM_CODIGO = [d for d in DOCUMENTOS if "```{code-cell}" in (RAIZ / f"{d}.md").read_text("utf-8")]
+NAVEGADORES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SEM_NAVEGADOR = "falta o Chromium ou o Chrome; no Debian e no Ubuntu: sudo apt install chromium"
+CELULAR = {"width": 390, "height": 844}
+MESA = {"width": 1280, "height": 900}
+
+
+# ---------------------------------------------------------------- o servidor e o navegador
+
+
+class Calado(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def endereco() -> Iterator[str]:
+    faltam = [d for d in [*DOCUMENTOS, "search"] if not (SITE / f"{d}.html").is_file()]
+    if faltam:
+        pytest.fail(
+            f"o site não está construído (falta {faltam[0]}.html em _build/html): rode make livro",
+            pytrace=False,
+        )
+    servidor = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Calado, directory=str(SITE))
+    )
+    threading.Thread(target=servidor.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{servidor.server_port}/"
+    servidor.shutdown()
+    servidor.server_close()
+
+
+def acha_navegador() -> str:
+    """O caminho do Chromium; sem ele, o teste é pulado em casa e falha na integração contínua."""
+    for nome in NAVEGADORES:
+        if caminho := shutil.which(nome):
+            return caminho
+    if os.environ.get("CI"):
+        pytest.fail(SEM_NAVEGADOR, pytrace=False)
+    pytest.skip(SEM_NAVEGADOR)
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as motor:
+        yield motor
+
+
+@pytest.fixture(scope="module")
+def navegador(endereco: str, playwright: Playwright) -> Iterator[Browser]:
+    opcoes = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        opcoes.append("--no-sandbox")  # o Chromium não aceita isolar-se quando roda como root
+    aberto = playwright.chromium.launch(executable_path=acha_navegador(), args=opcoes)
+    yield aberto
+    aberto.close()
+
+
+@dataclass
+class Visita:
+    """Uma aba, com o registro do que ela pediu e do que deu errado."""
+
+    aba: Page
+    endereco: str
+    de_fora: list[str] = field(default_factory=list)
+    erros: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    def abre(self, documento: str, pergunta: str = "") -> Page:
+        self.aba.goto(f"{self.endereco}{documento}.html{pergunta}", wait_until="networkidle")
+        self.aba.evaluate("() => window.MathJax?.startup?.promise")
+        return self.aba
+
+
+@pytest.fixture
+def visita(navegador: Browser, endereco: str) -> Iterator[Callable[..., Visita]]:
+    """`visita(viewport=…, …)` abre um contexto novo que barra e anota todo pedido a outro lugar."""
+    contextos: list[BrowserContext] = []
+
+    def nova(**opcoes: object) -> Visita:
+        contexto = navegador.new_context(
+            **{"viewport": MESA, "locale": "pt-BR", "color_scheme": "light", **opcoes}
+        )
+        contextos.append(contexto)
+        v = Visita(contexto.new_page(), endereco)
+
+        def pedido(rota: object, pedido: Request) -> None:
+            if pedido.url.startswith((endereco, "data:", "blob:")):
+                rota.continue_()
+            else:
+                v.de_fora.append(pedido.url)
+                rota.abort()
+
+        def terminou(pedido: Request) -> None:
+            v.bytes += pedido.sizes()["responseBodySize"]
+
+        contexto.route("**/*", pedido)
+        v.aba.on("requestfinished", terminou)
+        v.aba.on("console", lambda m: v.erros.append(m.text) if m.type in ("error", "warning") else None)
+        v.aba.on("pageerror", lambda e: v.erros.append(str(e)))
+        v.aba.on("response", lambda r: v.erros.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        return v
+
+    yield nova
+    for contexto in contextos:
+        contexto.close()
+
+
+# ---------------------------------------------------------------- toda página
+
+
+@pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
+def test_a_pagina_abre_sem_pedir_nada_de_fora_e_sem_erro(
+    visita: Callable[..., Visita], documento: str
+) -> None:
+    v = visita()
+    aba = v.abre(documento)
+    assert v.de_fora == []
+    assert v.erros == []
+    assert aba.locator('link[rel="icon"]').count() == 1
+    limite = 4_000_000 if documento in CAPITULOS else 1_500_000
+    assert 0 < v.bytes < limite, f"{documento}: {v.bytes / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
+def test_no_celular_a_pagina_nao_rola_para_o_lado(visita: Callable[..., Visita], documento: str) -> None:
+    aba = visita(viewport=CELULAR).abre(documento)
+    assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
+    if documento in COM_CODIGO:
+        botao = aba.get_by_role("link", name="Abrir no Colab").first
+        caixa = botao.bounding_box()
+        assert botao.is_visible() and caixa["x"] >= 0 and caixa["x"] + caixa["width"] <= CELULAR["width"]
+
+
+@pytest.mark.parametrize("documento", CAPITULOS)
+def test_as_formulas_sao_desenhadas(visita: Callable[..., Visita], documento: str) -> None:
+    v = visita()
+    aba = v.abre(documento)
+    formulas = aba.locator(".math").count()
+    assert formulas > 0
+    assert aba.locator("mjx-container").count() >= formulas
+    assert aba.locator("mjx-merror").count() == 0
+    assert aba.locator(".math:not(:has(mjx-container))").count() == 0
+
+
+@pytest.mark.parametrize("documento", DOCUMENTOS)
+@pytest.mark.parametrize("largura", [390, 1280])
+def test_figuras_e_textos_cabem_na_coluna(
+    visita: Callable[..., Visita], documento: str, largura: int
+) -> None:
+    aba = visita(viewport={"width": largura, "height": 900}).abre(documento)
+    fora = aba.evaluate(
+        """() => {
+          const artigo = document.querySelector("article"), borda = artigo.getBoundingClientRect().right + 1;
+          const rola = "pre, .pst-scrollable-table-container, mjx-container, div.math, .cell_output";
+          return [...artigo.querySelectorAll("p, figure, img, code, table, dl, dt, dd, li, h1, h2, h3")]
+            .filter((e) => !e.parentElement.closest(rola) && e.getBoundingClientRect().right > borda)
+            .map((e) => `${e.tagName} ${e.textContent.slice(0, 50)}`);
+        }"""
+    )
+    assert fora == []
+
+
+# ---------------------------------------------------------------- busca
+
+
+@pytest.mark.parametrize(
+    ("pergunta", "pagina"),
+    [
+        ("atenção", "book/01-introducao.html"),
+        ("atencao", "book/01-introducao.html"),
+        ("Kneser-Ney", "book/01-introducao.html"),
+        ("fusões", "book/02-dados.html"),
+        ("fusao", "book/02-dados.html"),
+        ("SlidingWindowDataset", "book/api.html"),
+    ],
+)
+def test_a_busca_acha_o_capitulo(visita: Callable[..., Visita], pergunta: str, pagina: str) -> None:
+    v = visita()
+    aba = v.abre("search", f"?q={pergunta}")
+    aba.locator("#search-results li a").first.wait_for()
+    enderecos = aba.locator("#search-results li a").evaluate_all("a => a.map(e => e.getAttribute('href'))")
+    achados = [re.split("[#?]", e)[0] for e in enderecos]
+    assert pagina in achados[:4]
+    assert re.fullmatch(r"Páginas encontradas: \d+\.", aba.locator(".search-summary").inner_text())
+    assert v.erros == []
+
+
+def test_o_trecho_da_busca_mostra_a_palavra_mesmo_sem_acento_na_pergunta(
+    visita: Callable[..., Visita],
+) -> None:
+    aba = visita().abre("search", "?q=distribuicao")
+    trecho = aba.locator("#search-results li p.context").first
+    trecho.wait_for()
+    assert "distribuiç" in trecho.inner_text().lower()
+
+
+def test_a_busca_sem_resultado_diz_que_nao_achou(visita: Callable[..., Visita]) -> None:
+    aba = visita().abre("search", "?q=xyzzyxyzzy")
+    aba.get_by_text("Nenhuma página tem essas palavras.").wait_for()
+
+
+def test_o_radical_do_navegador_e_o_do_indice(visita: Callable[..., Visita]) -> None:
+    palavras = [
+        "atenção",
+        "Tokenizações",
+        "fusões",
+        "ÍNDICE",
+        "pré-treino",
+        "aprendizado",
+        "bytes",
+        "você",
+        "n-gramas",
+    ]
+    aba = visita().abre("search")
+    no_navegador = aba.evaluate(
+        "p => { const s = new Stemmer(); return p.map((w) => s.stemWord(w)); }", palavras
+    )
+    assert no_navegador == [BuscaSemAcento({}).stem(p) for p in palavras]
+
+
+def test_a_busca_pelo_teclado(visita: Callable[..., Visita]) -> None:
+    aba = visita().abre("book/index")
+    assert aba.locator("input[type=search]:visible").count() == 0
+    aba.keyboard.press("Control+k")
+    campo = aba.locator("input[type=search]:visible")
+    assert campo.count() == 1 and campo.get_attribute("placeholder") == "Buscar no livro"
+    campo.fill("vocabulário")
+    campo.press("Enter")
+    aba.wait_for_url("**/search.html?q=*")
+    aba.locator("#search-results li a").first.wait_for()
+
+
+@pytest.mark.parametrize(("tela", "classe"), [(MESA, "search-button-field"), (CELULAR, "search-button")])
+def test_ha_um_so_botao_de_busca_a_vista(visita: Callable[..., Visita], tela: dict, classe: str) -> None:
+    aba = visita(viewport=tela).abre("book/index")
+    botoes = aba.locator(".search-button__button:visible")
+    assert botoes.count() == 1
+    assert classe in botoes.get_attribute("class").split()
+
+
+# ---------------------------------------------------------------- tema, código, notebook, menus
+
+
+def cor_de_fundo(aba: Page) -> str:
+    return aba.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_o_tema_alterna_e_fica_guardado(visita: Callable[..., Visita]) -> None:
+    aba = visita().abre(CAPITULOS[0])
+    assert cor_de_fundo(aba) == "rgb(251, 248, 241)"
+    botao = aba.locator(".theme-switch-button:visible").first
+    for _ in range(3):
+        botao.click()
+        if aba.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    assert cor_de_fundo(aba) == "rgb(22, 29, 36)"
+    aba.reload(wait_until="networkidle")
+    assert cor_de_fundo(aba) == "rgb(22, 29, 36)"
+
+
+def test_o_tema_segue_o_sistema_e_nao_lava_as_figuras(visita: Callable[..., Visita]) -> None:
+    aba = visita(color_scheme="dark").abre(CAPITULOS[0])
+    assert aba.evaluate("document.documentElement.dataset.theme") == "dark"
+    filtros = aba.locator("article img").evaluate_all(
+        "imagens => imagens.map(i => getComputedStyle(i).filter)"
+    )
+    assert filtros and set(filtros) == {"none"}
+
+
+def test_o_botao_de_copiar_copia_a_celula(visita: Callable[..., Visita]) -> None:
+    v = visita(permissions=["clipboard-read", "clipboard-write"])
+    aba = v.abre(CAPITULOS[0])
+    celula = aba.locator("div.cell_input:visible").first
+    celula.scroll_into_view_if_needed()
+    celula.hover()
+    botao = celula.locator("button.copybtn")
+    assert botao.get_attribute("data-tooltip") == "Copiar"
+    botao.click()
+    assert botao.get_attribute("data-tooltip") == "Copiado"
+    copiado = aba.evaluate("navigator.clipboard.readText()")
+    assert copiado.strip() == celula.locator("pre").inner_text().strip() != ""
+
+
+@pytest.mark.parametrize("documento", CAPITULOS)
+def test_o_botao_de_baixar_baixa_o_notebook(
+    visita: Callable[..., Visita], documento: str, tmp_path: Path
+) -> None:
+    aba = visita().abre(documento)
+    with aba.expect_download() as espera:
+        aba.get_by_role("link", name="Baixar o notebook desta página").click()
+    nome = f"{documento.removeprefix('book/')}.ipynb"
+    assert espera.value.suggested_filename == nome
+    espera.value.save_as(tmp_path / nome)
+    assert (tmp_path / nome).read_bytes() == (RAIZ / "notebooks" / nome).read_bytes()
+    assert json.loads((tmp_path / nome).read_text("utf-8"))["nbformat"] == 4
+
+
+def test_o_menu_da_pagina_abre_com_repositorio_edicao_e_issue(visita: Callable[..., Visita]) -> None:
+    aba = visita(viewport=CELULAR).abre(CAPITULOS[0])
+    aba.get_by_role("button", name="Repositório, edição e issues").click()
+    for nome in ("Repositório", "Sugerir edição", "Abrir uma issue"):
+        item = aba.locator(".dropdown-menu a", has_text=nome)
+        caixa = item.bounding_box()
+        assert item.is_visible() and caixa["x"] >= 0 and caixa["x"] + caixa["width"] <= CELULAR["width"]
+
+
+def test_no_celular_o_sumario_abre_e_leva_ao_capitulo(visita: Callable[..., Visita]) -> None:
+    aba = visita(viewport=CELULAR).abre("book/index")
+    ligacao = aba.locator("nav.bd-docs-nav a", has_text="Introdução")
+    assert not ligacao.is_visible()
+    aba.get_by_role("button", name="Sumário do livro").first.click()
+    ligacao.click()
+    aba.wait_for_url("**/01-introducao.html")
+
+
+@pytest.mark.parametrize("documento", CAPITULOS)
+def test_preparo_e_solucoes_comecam_recolhidos_e_abrem(visita: Callable[..., Visita], documento: str) -> None:
+    aba = visita().abre(documento)
+    preparo = aba.locator(".preparo-do-colab")
+    assert preparo.count() == 1 and not preparo.locator("pre").is_visible()
+    assert preparo.bounding_box()["height"] < 40
+    solucao = aba.locator(".solution").first
+    assert solucao.locator(".admonition-title").inner_text().startswith("Solução")
+    assert not solucao.locator("section").is_visible()
+    botao = solucao.locator("button.toggle-button")
+    assert botao.get_attribute("data-toggle-hint") == "Clique para mostrar"
+    botao.click()
+    assert solucao.locator("section").is_visible()
+    assert botao.get_attribute("data-toggle-hint") == "Clique para ocultar"
+
+
+@pytest.mark.parametrize("documento", CAPITULOS)
+def test_o_que_os_programas_acrescentam_fala_portugues(visita: Callable[..., Visita], documento: str) -> None:
+    aba = visita().abre(documento)
+    nomes = ["aria-label", "data-tooltip", "data-toggle-hint", "data-bs-original-title", "placeholder"]
+    rotulos = aba.locator("body *").evaluate_all(
+        "(e, nomes) => e.flatMap((x) => nomes.map((n) => x.getAttribute(n)))", nomes
+    )
+    em_ingles = re.compile(r"\b(toggle|copy|copied|click|show|hide|search|skip|back to|color mode)\b", re.I)
+    assert sorted({r for r in rotulos if r and em_ingles.search(r)}) == []

@@ -1,0 +1,120 @@
+"""O que é gerado e guardado no repositório é o que as páginas geram; importar o pacote é leve e calado."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+from brinquedo import REPO, copia_o_projeto, restos_de_myst
+from livro import enderecos, paginas
+from tangle import compara, extrai
+
+IMPORTA = """
+import importlib, sys
+
+def recusa(evento, argumentos):
+    if evento in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"):
+        raise RuntimeError(f"rede na importação: {evento} {argumentos}")
+
+sys.addaudithook(recusa)
+for modulo in sys.argv[1:]:
+    importlib.import_module(modulo)
+    print("importado:", modulo)
+"""
+
+
+def python(codigo: str, *argumentos: str, pasta=REPO) -> subprocess.CompletedProcess[str]:
+    """Roda `codigo` noutro processo, com os avisos do Python valendo como erro."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", codigo, *argumentos], cwd=pasta, capture_output=True, text=True,
+        encoding="utf-8", env={**os.environ, "PYTHONPATH": str(REPO)}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_pacote_igual_aos_capitulos():
+    """Uma edição à mão em `homellm/` aparece aqui, com o capítulo a mudar."""
+    assert compara(extrai(REPO), REPO) == []
+
+
+def test_notebooks_iguais_as_paginas(tmp_path):
+    """Numa cópia, para não mexer no `_build` de quem está lendo o livro."""
+    nomes = [
+        "ferramentas",
+        "book",
+        "homellm",
+        "notebooks",
+        "_static",
+        "_config.yml",
+        "_toc.yml",
+        "constraints.txt",
+    ]
+    copia_o_projeto(tmp_path, *nomes, *(n for n in ("_templates", "data") if (REPO / n).exists()))
+    comando = [sys.executable, str(tmp_path / "ferramentas/construir.py"), "--confere-cadernos"]
+    ambiente = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    fim = subprocess.run(
+        comando, env=ambiente, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    )
+    assert (fim.returncode, fim.stdout) == (0, "")
+
+
+def test_notebooks_do_livro_nao_tem_sintaxe_myst():
+    cadernos = sorted((REPO / "notebooks").glob("*.ipynb"))
+    assert cadernos
+    for caderno in cadernos:
+        for trecho in nbformat.read(caderno, as_version=4).cells:
+            if trecho.cell_type == "markdown":
+                assert restos_de_myst(trecho.source) == [], (caderno.name, trecho.source)
+
+
+def test_enderecos_do_leiame_sao_os_do_livro():
+    """O README é escrito à mão: os endereços dele são os de `_config.yml`, e levam a algo que existe."""
+    publicos, texto = enderecos(), (REPO / "README.md").read_text("utf-8")
+    docnames = [p.relative_to(REPO).with_suffix("").as_posix() for p in paginas()]
+    do_site = set(re.findall(re.escape(publicos.site) + r"[^\s)>}\"]*", texto))
+    assert do_site <= {publicos.site, *map(publicos.pagina, docnames)}
+    do_colab = set(re.findall(r"https://colab\.research\.google\.com/github/[^\s)>\"]*", texto))
+    assert do_colab <= {publicos.colab(f"notebooks/{p.name}") for p in (REPO / "notebooks").glob("*.ipynb")}
+    assert do_site and do_colab
+    pacotes = set(re.findall(re.escape(publicos.repositorio) + r"/archive/[^\s)>\"]*", texto))
+    assert pacotes <= {publicos.instalacao().partition(" @ ")[2]}
+
+
+def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
+    pesados = "torch numpy matplotlib tiktoken pooch safetensors tqdm regex requests"
+    fim = python(
+        "import sys, homellm\n"
+        f"print(homellm.__version__, sorted(set('{pesados}'.split()) & set(sys.modules)))\n"
+        "print(sorted(m for m in sys.modules if m.startswith('homellm.')))",
+        pasta=tmp_path,
+    )
+    versao = next(
+        linha.split('"')[1]
+        for linha in (REPO / "pyproject.toml").read_text("utf-8").splitlines()
+        if linha.startswith("version = ")
+    )
+    assert (fim.stdout, fim.stderr) == (f"{versao} []\n[]\n", "")
+
+
+def test_nenhum_modulo_imprime_avisa_ou_usa_a_rede_ao_ser_importado(tmp_path):
+    modulos = sorted(f"homellm.{p.stem}" for p in (REPO / "homellm").glob("*.py") if p.stem != "__init__")
+    assert modulos
+    fim = python(IMPORTA, *modulos, pasta=tmp_path)
+    assert fim.stdout == "".join(f"importado: {m}\n" for m in modulos), fim.stderr
+    assert (fim.returncode, fim.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_guarda_de_rede_guarda():
+    fim = python(
+        IMPORTA.replace("importlib.import_module(modulo)", "__import__('socket').getaddrinfo('a.b', 80)"), "x"
+    )
+    assert "rede na importação: socket.getaddrinfo" in fim.stderr
+
+
+def test_cada_modulo_tem_os_seus_testes_e_nenhum_teste_sobra_de_modulo_que_saiu():
+    modulos = {p.stem for p in (REPO / "homellm").glob("*.py")} - {"__init__"}
+    sem_testes = {m for m in modulos if not (REPO / f"tests/test_{m}.py").exists()}
+    assert sem_testes == set()
