@@ -10,8 +10,10 @@ from docutils import nodes
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 MARCAS = "*_`[]<>$\\"
+LEITOR = MarkdownIt("commonmark").use(dollarmath_plugin)  # o que o Jupyter e o Colab leem
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def escritor() -> colab.Escritor:
 def test_texto_comum_continua_texto_comum(texto):
     """Nenhum sinal do texto vira marca de Markdown."""
     saida = escritor().linha(nodes.paragraph("", texto.replace("  ", " ")))
-    (bloco,) = (t for t in MarkdownIt("commonmark").parse(saida) if t.type == "inline")
+    (bloco,) = (t for t in LEITOR.parse(saida) if t.type == "inline")
     assert {t.type for t in bloco.children} <= {"text", "text_special"}
     assert "".join(t.content for t in bloco.children) == texto.replace("  ", " ")
 
