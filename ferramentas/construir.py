@@ -38,6 +38,8 @@ def sphinx(
     """
     from jupyter_book.sphinx import build_sphinx
 
+    # o sphinx-external-toc percorre todos os objetos vivos e esbarra num nome antigo do PyTorch
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op` is deprecated", FutureWarning)
     pela_metade = doctrees / "pela-metade"
     if pela_metade.exists():
         (doctrees / "environment.pickle").unlink(missing_ok=True)

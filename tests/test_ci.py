@@ -33,7 +33,7 @@ def clone(tmp_path) -> Path:
         (raiz / pasta).mkdir(parents=True)
     shutil.copy(REPO / ".ci/run", raiz / ".ci/run")
     (raiz / "homellm/a.py").write_text("x = 1\n", "utf-8")
-    for nome, texto in (("make", MAKE), ("chromium", "#!/bin/sh\n")):
+    for nome, texto in (("make", MAKE), ("chromium", "#!/bin/sh\n"), ("hunspell", "#!/bin/sh\necho pt_BR\n")):
         (raiz / "bin" / nome).write_text(texto, "utf-8")
         (raiz / "bin" / nome).chmod(0o755)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
