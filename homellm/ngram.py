@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: c24703d8118c5b873955afed8516df903ee9ca696bfbdb1e40eeea39cc4b85b4
+# sha256 do que segue: bd23f4695bb5a178b02d5d20d0fe833b933b2c6eb25efeefb87bf43b527b8145
 """Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 
 Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é a
@@ -24,7 +24,7 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     """Quanto tirar de cada contagem: 0 de 0, e um valor para 1, outro para 2, outro para «3 ou mais».
 
     Devolve a mesma forma de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam
-    exemplos, metade da contagem.
+    exemplos, metade de 1, de 2 ou de 3.
 
     >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
     [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
