@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 0f5cb101b2b0ac91bcd435f7a55be78ebf06292c0d76d658726516d7af3d6848
+# sha256 do que segue: 78af77229e86d40663f7fa0e0a51ef4733b51e02a0c44045c06c9359aa27c6c3
 """homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
 
 Por onde começar:
@@ -14,6 +14,9 @@ Cada módulo nasce num capítulo e não depende dos seguintes: `corpus`, `ngram`
 `tokenizer` e `data` no 02. Importar `homellm` não carrega nenhum deles.
 """
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("homellm")
+try:
+    __version__ = version("homellm")
+except PackageNotFoundError:  # usado de uma pasta que não foi instalada
+    __version__ = "0+desconhecida"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,125 @@ def test_ortografia():
 def _dicionarios() -> str:
     saida = subprocess.run(["hunspell", "-D"], input=b"", capture_output=True)
     return (saida.stdout + saida.stderr).decode("utf-8", "replace")
+
+
+# ------------------------------------------------------------------ tabelas
+
+TABELAS = {  # conjunto: (campos, registros, famílias, limite de semelhança entre splits)
+    "spam": ({"texto", "rotulo", "familia", "split"}, 2400, 80, 0.5),
+    "sentimento": ({"texto", "rotulo", "familia", "split"}, 1200, 60, 0.5),
+    "instrucoes": ({"instrucao", "entrada", "resposta", "familia", "split"}, 1500, 15, 0.5),
+    "conversas": ({"sistema", "turnos", "familia", "split"}, 150, 20, 0.5),
+}
+
+
+def registros(conjunto: str) -> list[dict]:
+    return [json.loads(linha) for linha in (DADOS / f"{conjunto}.jsonl").read_text("utf-8").splitlines()]
+
+
+def texto_de(registro: dict) -> str:
+    if "turnos" in registro:
+        return " ".join(fala for par in registro["turnos"] for fala in par)
+    return registro.get("texto") or f"{registro['instrucao']} {registro['entrada']}"
+
+
+def cincos(texto: str) -> set[str]:
+    """5-gramas de caracteres do texto normalizado: minúsculo, sem acento, algarismos trocados por 0."""
+    sem_marcas = (c for c in unicodedata.normalize("NFD", texto.lower()) if not unicodedata.combining(c))
+    limpo = f" {re.sub(r'[^a-z0]+', ' ', re.sub(r'[0-9]', '0', ''.join(sem_marcas))).strip()} "
+    return {limpo[i : i + 5] for i in range(max(1, len(limpo) - 4))}
+
+
+def maior_semelhanca(separados: list[set[str]], de_treino: list[set[str]]) -> float:
+    """A maior semelhança de Jaccard entre um texto separado e um de treino."""
+    onde: dict[str, list[int]] = defaultdict(list)
+    for i, gramas in enumerate(de_treino):
+        for grama in gramas:
+            onde[grama].append(i)
+    maior = 0.0
+    for gramas in separados:
+        comuns = Counter(i for grama in gramas for i in onde[grama])
+        for i, n in comuns.items():
+            maior = max(maior, n / (len(gramas) + len(de_treino[i]) - n))
+    return maior
+
+
+def test_maior_semelhanca_a_mao():
+    assert maior_semelhanca([cincos("Olá, mundo 12!")], [cincos("ola mundo 99"), cincos("nada a ver")]) == 1
+    assert maior_semelhanca([cincos("abcdefgh")], [cincos("xyz")]) == 0
+
+
+@pytest.mark.parametrize("conjunto", TABELAS)
+def test_tabela_bem_formada(conjunto):
+    campos, minimo, familias, _ = TABELAS[conjunto]
+    bruto = (DADOS / f"{conjunto}.jsonl").read_bytes().decode("utf-8")
+    assert unicodedata.is_normalized("NFC", bruto) and "\r" not in bruto
+    linhas = registros(conjunto)
+    assert len(linhas) >= minimo and len({r["familia"] for r in linhas}) >= familias
+    assert all(set(r) == campos for r in linhas)
+    assert {r["split"] for r in linhas} == {"train", "validation", "test"}
+    assert len({texto_de(r) for r in linhas}) == len(linhas)
+    assert all(texto_de(r).strip() == texto_de(r) or conjunto == "instrucoes" for r in linhas)
+
+
+@pytest.mark.parametrize("conjunto", [*TABELAS, "regras"])
+def test_cada_tabela_tem_cartao(conjunto):
+    cartao = (DADOS / f"{conjunto}.md").read_text("utf-8")
+    assert "CC0" in cartao and "Limites" in cartao and "load_table" in cartao
+
+
+@pytest.mark.parametrize("conjunto", ["spam", "sentimento"])
+def test_familia_inteira_num_split_e_com_um_rotulo_so_no_spam(conjunto):
+    de_familia: dict[str, set[str]] = defaultdict(set)
+    rotulos: dict[str, set[str]] = defaultdict(set)
+    for r in registros(conjunto):
+        de_familia[r["familia"]].add(r["split"])
+        rotulos[r["familia"]].add(r["rotulo"])
+    assert all(len(splits) == 1 for splits in de_familia.values())
+    assert all(len(r) == (1 if conjunto == "spam" else 3) for r in rotulos.values())
+
+
+@pytest.mark.parametrize(
+    ("conjunto", "rotulo", "parte"), [("spam", "spam", 0.45), ("sentimento", "misto", 0.2)]
+)
+def test_rotulos_equilibrados_em_cada_split(conjunto, rotulo, parte):
+    for split in ("train", "validation", "test"):
+        do_split = [r["rotulo"] for r in registros(conjunto) if r["split"] == split]
+        assert abs(do_split.count(rotulo) / len(do_split) - parte) < 0.03, split
+
+
+def test_cada_familia_de_instrucoes_esta_em_todo_split():
+    por_split = defaultdict(set)
+    for r in registros("instrucoes"):
+        por_split[r["split"]].add(r["familia"])
+    assert por_split["train"] == por_split["validation"] == por_split["test"]
+
+
+@pytest.mark.parametrize("conjunto", TABELAS)
+def test_sem_quase_duplicata_entre_splits(conjunto):
+    linhas = registros(conjunto)
+    treino = [cincos(texto_de(r)) for r in linhas if r["split"] == "train"]
+    separados = [cincos(texto_de(r)) for r in linhas if r["split"] != "train"]
+    assert maior_semelhanca(separados, treino) < TABELAS[conjunto][3]
+
+
+def test_pergunta_de_conversa_nao_vaza_para_instrucoes():
+    conversas, instrucoes = registros("conversas"), registros("instrucoes")
+    for treino, outro in ((conversas, instrucoes), (instrucoes, conversas)):
+        usadas = [cincos(t) for r in treino if r["split"] == "train" for t in _pedidos(r)]
+        separadas = [cincos(t) for r in outro if r["split"] != "train" for t in _pedidos(r)]
+        assert maior_semelhanca(separadas, usadas) < 0.5
+
+
+def _pedidos(registro: dict) -> list[str]:
+    if "turnos" in registro:
+        return [usuario for usuario, _ in registro["turnos"] if len(usuario) > 20]
+    return [texto_de(registro)]
+
+
+def test_nada_de_endereco_de_verdade_no_spam():
+    dominio = re.compile(r"\b[a-z0-9][a-z0-9.-]*\.(?:com|net|org|br|info|xyz|site|app|io|me)\b", re.I)
+    for r in registros("spam"):
+        assert not dominio.search(r["texto"]), r["texto"]
+        for ddd_e_numero in re.findall(r"\(?\d{2}\)? ?9?\d{4}-\d{4}", r["texto"]):
+            assert re.search("5550|0000", ddd_e_numero), r["texto"]
