@@ -18,7 +18,7 @@ from celulas import Celula, le_celulas
 from livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
-CABECALHO = ASSINATURA + " a partir de {origem}. NÃO EDITE: mude o capítulo.\n# sha256 do que segue: {soma}\n"
+CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
     origem = tuple(dict.fromkeys(c.pagina for c in celulas))
     corpo = "\n\n".join(c.fonte.strip("\n").rstrip() + "\n" for c in celulas)
     soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
-    return Modulo(caminho, origem, CABECALHO.format(origem=", ".join(origem), soma=soma) + corpo)
+    aviso = "NÃO EDITE: mude o capítulo." if len(origem) == 1 else "NÃO EDITE."  # a linha cabe em 110 colunas
+    cabecalho = CABECALHO.format(origem=", ".join(origem), aviso=aviso, soma=soma)
+    return Modulo(caminho, origem, cabecalho + corpo)
 
 
 def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
