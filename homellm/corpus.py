@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md, book/conjuntos.md. NÃO EDITE.
-# sha256 do que segue: 4a587f68f6df13c972ed4aa211cf6f412e7521792b6ce9a252aabef10adb4802
+# sha256 do que segue: aba68d7bffc007ca3ff1a4396f0e51f8085aeaf80dacc2907ccf332dfca9c63f
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import homellm
 
@@ -98,7 +99,7 @@ def data_path(filename: str) -> Path:
     )
 
 
-def load_table(name: str, split: str | None = None) -> list[Story]:
+def load_table(name: str, split: str | None = None) -> list[Any]:
     """Os registros de um conjunto, na ordem do arquivo; `split=None` devolve todos.
 
     Raises:
@@ -116,30 +117,22 @@ def load_table(name: str, split: str | None = None) -> list[Story]:
 def load_text(name: str, split: str | None = None) -> str:
     """O conjunto como um texto só: título, linha em branco, corpo, com duas linhas em branco entre textos.
 
-    Um split que existe mas está vazio devolve `""`. Erros: os de `load_table`.
+    Um split que existe mas está vazio devolve `""`. Erros: os de `load_table`, e `ValueError` se o conjunto
+    não é de texto corrido.
     """
-    return "\n\n\n".join(f"{row.title}\n\n{row.text}" for row in load_table(name, split))
+    rows = load_table(name, split)
+    if not all(isinstance(row, Story) for row in rows):
+        raise ValueError(f"{name!r} é uma tabela, e não texto corrido; use load_table({name!r}).")
+    return "\n\n\n".join(f"{row.title}\n\n{row.text}" for row in rows)
 
 
 import json
 from dataclasses import fields
 from functools import partial
-from typing import Any
-
-
-class _Row:
-    """Base dos registros de tabela: quem pede um campo que não há fica sabendo quais há."""
-
-    def __getattr__(self, name: str) -> Any:
-        names = ", ".join(getattr(self, "__dataclass_fields__", ()))
-        raise AttributeError(
-            f"{type(self).__name__} não tem {name!r}; tem {names}. "
-            "É registro de uma tabela: use load_table, e não load_text."
-        )
 
 
 @dataclass(frozen=True)
-class Labeled(_Row):
+class Labeled:
     """Um texto com rótulo, de `spam` ou de `sentimento`; a `familia` reúne os que contam a mesma história."""
 
     texto: str
@@ -149,7 +142,7 @@ class Labeled(_Row):
 
 
 @dataclass(frozen=True)
-class Instruction(_Row):
+class Instruction:
     """Um pedido e a sua resposta, de `instrucoes` ou de `regras`; `entrada` pode ser vazia."""
 
     instrucao: str
@@ -160,7 +153,7 @@ class Instruction(_Row):
 
 
 @dataclass(frozen=True)
-class Dialogue(_Row):
+class Dialogue:
     """Uma conversa, de `conversas`: pares (usuario, assistente); `sistema`, que dá o tom, pode ser vazio."""
 
     sistema: str

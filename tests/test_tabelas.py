@@ -121,15 +121,8 @@ def test_loaders_find_the_file_and_filter_by_split(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_load_text_of_a_table_says_to_use_load_table(name):
-    with pytest.raises(AttributeError, match=f"{KINDS[name].__name__} não tem 'title'.*use load_table"):
+    with pytest.raises(ValueError, match=f"'{name}' é uma tabela, e não texto corrido; use load_table"):
         load_text(name)
-
-
-def test_misspelt_field_lists_the_fields():
-    row = Labeled(**GOOD[Labeled])
-    with pytest.raises(AttributeError, match="não tem 'label'; tem texto, rotulo, familia, split"):
-        row.label  # noqa: B018
-    assert not hasattr(row, "_repr_html_")
 
 
 def test_unknown_name_lists_the_tables():
