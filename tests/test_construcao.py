@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 
 import pytest
-from brinquedo import Livro, restos_de_myst
+from brinquedo import restos_de_myst
 from livro import enderecos
 from preparo import MODELO
 
 PUBLICOS = enderecos()  # o livro de brinquedo usa o `_config.yml` de verdade
-
-
-@pytest.fixture(scope="module")
-def construido(tmp_path_factory) -> Livro:
-    """O livro de brinquedo, construído a frio uma vez."""
-    livro = Livro(tmp_path_factory.mktemp("construcao") / "livro")
-    livro.frio = livro.constroi()
-    assert livro.frio.codigo == 0, livro.frio
-    assert livro.frio.executadas == ["00", "03", "04"]
-    return livro
-
-
-@pytest.fixture
-def livro(construido) -> Iterator[Livro]:
-    """O mesmo livro, com as fontes devolvidas ao fim do teste."""
-    yield construido
-    construido.desfaz()
 
 
 # ---------------------------------------------------------------- o site
