@@ -286,7 +286,7 @@ SEM_USO = ("vendor/fontawesome", "mathjax/output/svg", "mathjax/output/svg.js", 
 
 
 def _arruma_arquivos(app: Sphinx, erro: Exception | None) -> None:
-    """Depois de escrito o site: os programas em português, e só os arquivos que as páginas podem pedir."""
+    """Depois de escrito o site: programas em português, só páginas do livro e só arquivos que elas pedem."""
     if erro is not None or app.builder.format != "html":
         return
     estatico = Path(app.outdir) / "_static"
@@ -294,6 +294,10 @@ def _arruma_arquivos(app: Sphinx, erro: Exception | None) -> None:
         texto = (estatico / nome).read_text("utf-8")
         if nosso not in texto:
             (estatico / nome).write_text(texto.replace(original, nosso, 1), "utf-8")
+    do_livro = {"index.html", "search.html", *(f"{docname}.html" for docname in app.env.found_docs)}
+    for pagina in Path(app.outdir).rglob("*.html"):  # as de construções passadas que já não são do livro
+        if pagina.relative_to(app.outdir).as_posix() not in do_livro and estatico not in pagina.parents:
+            pagina.unlink()
     sobras = [estatico / nome for nome in SEM_USO] + list((estatico / "scripts").glob("fontawesome*"))
     sobras += [p for p in (estatico / "mathjax").glob("*.js") if p.name != "tex-chtml.js"]
     for sobra in sobras:

@@ -24,6 +24,13 @@ def test_diz_o_que_fez_e_onde_esta(construido):
     assert not list((construido.raiz / "_build").rglob("pela-metade"))
 
 
+def test_pagina_que_saiu_do_livro_sai_do_site(livro):
+    velha = livro.raiz / "_build/html/book/velha.html"
+    velha.write_text("de uma construção passada", "utf-8")
+    assert livro.constroi().codigo == 0
+    assert not velha.exists() and (livro.raiz / "_build/html/book/index.html").exists()
+
+
 def test_saidas_estao_nas_paginas(construido):
     assert "dobro: 42" in construido.pagina("00-zero")
     assert "quadruplo: 4" in construido.pagina("03-tres")
