@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 78af77229e86d40663f7fa0e0a51ef4733b51e02a0c44045c06c9359aa27c6c3
+# sha256 do que segue: 8bbb12e8447b412725b7065424861518f27ac43cb38b15e501b76a56256ca305
 """homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
 
 Por onde começar:
@@ -10,8 +10,9 @@ Por onde começar:
 >>> tokenizer.decode(tokenizer.encode("pão de queijo"))
 'pão de queijo'
 
-Cada módulo nasce num capítulo e não depende dos seguintes: `corpus`, `ngram` e `plots` no 01;
-`tokenizer` e `data` no 02. Importar `homellm` não carrega nenhum deles.
+Cada módulo nasce num capítulo e não depende dos seguintes: `device` no 00; `corpus`, `ngram` e `plots`
+no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04. Importar `homellm` não
+carrega nenhum deles.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -1,0 +1,177 @@
+# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: d2d2a3b10303ff89470fc4a11e380a753e02d1913a87ac925c4c15fe5f1090d7
+"""Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
+
+O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
+4 e 5 do livro constroem este módulo.
+
+>>> def successor(ids):  # um "modelo" que sempre aposta no id seguinte
+...     return torch.nn.functional.one_hot((ids + 1) % 10, 10).float()
+>>> generate(successor, torch.tensor([[3]]), max_new_tokens=4, temperature=0).tolist()
+[[3, 4, 5, 6, 7]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from homellm.attention import KVCache
+from homellm.model import GPT
+
+
+def next_token_probs(
+    logits: torch.Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> torch.Tensor:
+    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`, cada linha somando 1.
+
+    `temperature` divide os logits; 0 põe tudo no mais provável. `top_k` guarda os k mais prováveis; `top_p`,
+    o menor grupo dos mais prováveis cuja soma chega a p. Os filtros se aplicam nesta ordem.
+
+    >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
+    if temperature < 0:
+        raise ValueError(f"temperature={temperature}: precisa ser 0 (sempre o mais provável) ou mais")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p}: precisa estar em (0, 1]")
+    logits = logits.float()
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        best = logits.topk(top_k)
+        logits = torch.full_like(logits, float("-inf")).scatter(-1, best.indices, best.values)
+    probs = logits.softmax(-1)
+    if top_p is not None and top_p < 1:
+        ordered, order = probs.sort(-1, descending=True)
+        before = ordered.cumsum(-1) - ordered  # a soma dos que vêm antes de cada um
+        probs = probs.scatter(-1, order, ordered.masked_fill(before >= top_p, 0.0))
+        probs = probs / probs.sum(-1, keepdim=True)
+    return probs
+
+
+def penalize_repetition(logits: torch.Tensor, ids: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Baixa os logits `(B, V)` dos ids presentes em `ids`, `(B, T)`: divide os positivos, multiplica o resto.
+
+    Keskar et al., «CTRL», 2019. `penalty` 1 não muda nada; os valores usuais vão de 1,1 a 1,5.
+
+    >>> penalize_repetition(torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0, 1]]), 2.0).tolist()
+    [[1.0, -2.0, 3.0]]
+    """
+    if penalty < 1:
+        raise ValueError(f"repetition_penalty={penalty}: precisa ser 1 (sem efeito) ou mais")
+    seen = logits.gather(-1, ids)
+    return logits.scatter(-1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+@contextmanager
+def _eval_mode(model: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Desliga o dropout enquanto dura, e devolve o modelo ao modo em que estava."""
+    training = isinstance(model, torch.nn.Module) and model.training
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if training:
+            model.train()
+
+
+@torch.no_grad()
+def stream(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    ids: torch.Tensor,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+    repetition_penalty: float = 1.0,
+) -> Iterator[torch.Tensor]:
+    """Os ids novos, um passo por vez, `(B,)`: o que `generate` junta. Os argumentos são os de lá."""
+    if ids.dim() != 2 or not ids.numel():
+        raise ValueError(f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}")
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
+    gpt = model if isinstance(model, GPT) else None
+    cache = KVCache() if use_cache and gpt else None
+    output = None
+    if cache and ids.device.type == "cpu" and max_new_tokens >= 16:
+        # um vetor vezes uma matriz (C, V) lê a memória em ordem; a cópia se paga em poucos tokens
+        output = gpt.head.weight.t().contiguous()
+    finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    with _eval_mode(model):
+        for _ in range(max_new_tokens):
+            if gpt and ids.shape[1] > gpt.config.context_length:
+                cache = None  # a janela desliza: todas as posições mudam, e nada do cache serve
+            if gpt is None:
+                logits = model(ids)[:, -1]
+            else:
+                window = ids[:, cache.length :] if cache else ids[:, -gpt.config.context_length :]
+                last = gpt.features(window, cache)[:, -1]  # (B, C)
+                logits = gpt.head(last) if output is None else last @ output
+            if repetition_penalty != 1:
+                logits = penalize_repetition(logits, ids, repetition_penalty)
+            probs = next_token_probs(logits, temperature, top_k, top_p)
+            if temperature == 0:
+                new = probs.argmax(-1)
+            else:
+                device = probs.device if generator is None else generator.device
+                new = torch.multinomial(probs.to(device), 1, generator=generator)[:, 0].to(ids.device)
+            if eos_id is not None:
+                new = new.masked_fill(finished, eos_id)
+                finished |= new == eos_id
+            yield new
+            if eos_id is not None and finished.all():
+                return
+            ids = torch.cat([ids, new[:, None]], dim=1)
+
+
+def generate(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    ids: torch.Tensor,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+    repetition_penalty: float = 1.0,
+) -> torch.Tensor:
+    """Continua cada linha de `ids`, int64 `(B, T)`, com até `max_new_tokens` ids: `(B, T + novos)`.
+
+    Passado o `context_length` do modelo, a janela desliza: cada token novo vê só os últimos `context_length`,
+    e o cache deixa de servir (o tempo por token volta a ser o de uma passada inteira). Com e sem cache, os
+    ids são os mesmos.
+
+    Args:
+        model: um `GPT`, ou qualquer função de ids `(B, T)` em logits `(B, T, V)`.
+        temperature: 0 escolhe sempre o mais provável; abaixo de 1 concentra, acima espalha.
+        top_k: sorteia só entre os k mais prováveis.
+        top_p: sorteia só no menor grupo dos mais prováveis que soma p.
+        eos_id: o id que encerra uma linha; ela é completada com ele, e tudo para quando todas encerram.
+        generator: o gerador dos sorteios; o mesmo estado repete os mesmos ids.
+        use_cache: guarda chaves e valores em vez de recalculá-los (só com um `GPT`).
+        repetition_penalty: acima de 1, desfavorece os ids que já apareceram.
+
+    Raises:
+        ValueError: argumento fora do que se aceita; a mensagem diz qual e o que se aceita.
+    """
+    steps = list(
+        stream(
+            model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator, use_cache,
+            repetition_penalty,
+        )
+    )  # fmt: skip
+    return torch.cat([ids, *(new[:, None] for new in steps)], dim=1)

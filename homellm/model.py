@@ -1,0 +1,234 @@
+# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: 87ff77e50e68e44eda9708ad85c5e9ef1cf2804546479688f3c4c87a14482532
+"""O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
+
+A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte, GELU, posições
+aprendidas. Formas: `B` lote, `T` contexto, `C` emb_dim, `V` vocabulário. O capítulo 4 do livro constrói
+este módulo.
+
+>>> model = GPT(GPTConfig.preset("mini", vocab_size=300))
+>>> model(torch.tensor([[5, 6, 7]])).shape
+torch.Size([1, 3, 300])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from homellm.attention import KVCache, MultiHeadAttention
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Os tamanhos de um GPT. Sem argumentos, os do GPT-2 pequeno, de 124 milhões de parâmetros.
+
+    `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers` blocos, `dropout` em
+    [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz de saída é a própria tabela de embedding.
+
+    Erros: `ValueError` ou `TypeError`, com o nome do campo, o valor e o que se aceita.
+
+    >>> GPTConfig(emb_dim=60, n_heads=7)
+    Traceback (most recent call last):
+    ValueError: emb_dim=60 não se divide em n_heads=7 cabeças iguais
+    """
+
+    vocab_size: int = 50257
+    context_length: int = 1024
+    emb_dim: int = 768
+    n_heads: int = 12
+    n_layers: int = 12
+    dropout: float = 0.0
+    qkv_bias: bool = True
+    tie_weights: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
+            if value < 1:
+                raise ValueError(f"{name}={value}: precisa ser ao menos 1")
+        if self.emb_dim % self.n_heads:
+            raise ValueError(f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads} cabeças iguais")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)):
+            raise TypeError(f"dropout={self.dropout!r}: precisa ser um número em [0, 1)")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
+        for name in ("qkv_bias", "tie_weights"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: precisa ser True ou False")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> GPTConfig:
+        """Uma configuração com nome (as de `PRESETS`), com os campos de `changes` trocados.
+
+        >>> GPTConfig.preset("gpt2-medium").n_layers, GPTConfig.preset("mini", dropout=0.1).dropout
+        (24, 0.1)
+        """
+        if name not in PRESETS:
+            raise ValueError(f"não há preset {name!r}; há {', '.join(PRESETS)}")
+        return cls(**PRESETS[name] | changes)
+
+    def flops_per_token(self, context_length: int | None = None) -> int:
+        """FLOPs da passada de ida por token, numa sequência de `context_length`; o treino custa o triplo.
+
+        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C por bloco na atenção
+        (como o núcleo sem máscara a faz; a causalidade deixaria metade).
+        """
+        context = self.context_length if context_length is None else context_length
+        weights = self.n_layers * 12 * self.emb_dim**2 + self.vocab_size * self.emb_dim
+        return 2 * weights + self.n_layers * 4 * context * self.emb_dim
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mini": dict(vocab_size=2048, context_length=64, emb_dim=64, n_heads=2, n_layers=2),
+    "contos-mini": dict(vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6),
+    "t4": dict(vocab_size=16384, context_length=512, emb_dim=512, n_heads=8, n_layers=8),
+    "gpt2-small": {},
+    "gpt2-medium": dict(emb_dim=1024, n_heads=16, n_layers=24),
+    "gpt2-large": dict(emb_dim=1280, n_heads=20, n_layers=36),
+    "gpt2-xl": dict(emb_dim=1600, n_heads=25, n_layers=48),
+}
+
+
+class LayerNorm(nn.Module):
+    """Normaliza cada vetor para média 0 e variância 1 (a enviesada) e aplica ganho e viés aprendidos.
+
+    `(..., C) → (..., C)`. Ba et al., «Layer Normalization», 2016.
+    """
+
+    def __init__(self, emb_dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(emb_dim))
+        self.bias = nn.Parameter(torch.zeros(emb_dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class GELU(nn.Module):
+    """A ativação do GPT-2, na aproximação por tanh. Hendrycks e Gimpel, 2016."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x, approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """A MLP de cada bloco: `(B, T, C) → (B, T, 4C) → (B, T, C)`, cada posição sozinha."""
+
+    def __init__(self, emb_dim: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(emb_dim, 4 * emb_dim)
+        self.gelu = GELU()
+        self.proj = nn.Linear(4 * emb_dim, emb_dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj(self.gelu(self.expand(x)))
+
+
+class TransformerBlock(nn.Module):
+    """Atenção e MLP, cada uma depois de uma normalização, cada uma somada à corrente residual."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm(config.emb_dim)
+        self.attention = MultiHeadAttention(
+            config.emb_dim, config.n_heads, config.context_length, config.dropout, config.qkv_bias
+        )
+        self.norm2 = LayerNorm(config.emb_dim)
+        self.mlp = FeedForward(config.emb_dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
+        """`(B, T, C) → (B, T, C)`."""
+        x = x + self.dropout(self.attention(self.norm1(x), cache))
+        return x + self.dropout(self.mlp(self.norm2(x)))
+
+
+class GPT(nn.Module):
+    """O modelo inteiro: ids `(B, T)` → logits `(B, T, V)`."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
+        self.position_embedding = nn.Embedding(config.context_length, config.emb_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.norm = LayerNorm(config.emb_dim)
+        self.head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
+        if config.tie_weights:
+            self.head.weight = self.token_embedding.weight
+        self._init_weights()
+
+    @torch.no_grad()
+    def _init_weights(self) -> None:
+        """Como no GPT-2: N(0; 0,02), e as projeções que somam ao resíduo divididas por √(2 · blocos).
+
+        A tabela de tokens, que também faz os logits, encolhe quando C é grande, para que a perda do começo
+        fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15 acima.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in self.blocks:
+            for projection in (block.attention.proj, block.mlp.proj):
+                nn.init.normal_(projection.weight, std=0.02 / (2 * len(self.blocks)) ** 0.5)
+        nn.init.normal_(self.position_embedding.weight, std=0.02)
+        for table in (self.head, self.token_embedding):
+            nn.init.normal_(table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5))
+
+    def num_params(self) -> int:
+        """Quantos números o treino ajusta; a tabela partilhada conta uma vez.
+
+        >>> with torch.device("meta"):  # sem ocupar memória
+        ...     GPT(GPTConfig.preset("gpt2-small")).num_params()
+        124439808
+        """
+        return sum(p.numel() for p in self.parameters())
+
+    def forward(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
+        """Logits `(B, T, V)` do próximo token em cada posição de `ids`, int64 `(B, T)`.
+
+        Com `cache`, `ids` traz só os tokens novos. Erros: os de `features`.
+        """
+        return self.head(self.features(ids, cache))
+
+    def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
+        """O que sai do último bloco, já normalizado, `(B, T, C)`; `head` leva isto aos logits.
+
+        Erros: `TypeError` se os ids não são inteiros; `ValueError` se a forma não é `(B, T)`, se há id fora
+        do vocabulário, ou se as posições passam de `context_length`.
+        """
+        start = 0 if cache is None else cache.length
+        self._check(ids, start)
+        positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+        x = self.token_embedding(ids) + self.position_embedding(positions)  # (B, T, C) + (T, C)
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, cache)
+        return self.norm(x)
+
+    def _check(self, ids: torch.Tensor, start: int) -> None:
+        if ids.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
+        if ids.dim() != 2 or not ids.numel():
+            raise ValueError(f"os ids têm forma (B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}")
+        limit, vocab_size = self.config.context_length, self.config.vocab_size
+        if start + ids.shape[1] > limit:
+            raise ValueError(f"são {start + ids.shape[1]} posições, e o máximo é context_length={limit}")
+        if torch.compiler.is_compiling() or ids.is_meta:
+            return
+        low, high = (int(bound) for bound in torch.aminmax(ids))
+        if low < 0 or high >= vocab_size:
+            raise ValueError(
+                f"id {low if low < 0 else high} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
+            )
