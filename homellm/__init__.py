@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 8bbb12e8447b412725b7065424861518f27ac43cb38b15e501b76a56256ca305
+# sha256 do que segue: f3de5526b494bb36513b040fe677192e68c6f3f74687a20ae4d2b554bbcf3ae0
 """homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
 
 Por onde começar:
@@ -11,8 +11,9 @@ Por onde começar:
 'pão de queijo'
 
 Cada módulo nasce num capítulo e não depende dos seguintes: `device` no 00; `corpus`, `ngram` e `plots`
-no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04. Importar `homellm` não
-carrega nenhum deles.
+no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04; `training`,
+`weights` e `pretrain` no 05; `classification` no 06; `instruction` no 07. Importar `homellm` não carrega
+nenhum deles.
 """
 
 from importlib.metadata import PackageNotFoundError, version
