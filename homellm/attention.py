@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b5ef649b4ba467e66f10f0b3675de49357cdd643b05506d1f2bd7b1b61558ae7
+# sha256 do que segue: a2d9c333ecb72d2e25846c76b2e99ed1fc4c56818d617119a743e21a77ef340f
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
 Segue «Attention Is All You Need» (Vaswani et al., 2017), com a máscara causal do GPT. Formas: `B` lote, `T`
@@ -16,58 +16,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-
-class KVCache:
-    """As chaves e os valores que cada camada de atenção já calculou, para não os recalcular a cada token.
-
-    Comece com `KVCache()` e passe o mesmo objeto a cada chamada, só com os tokens novos. A memória é
-    reservada uma vez por camada, na primeira chamada: `2 · B · H · context_length · D` números.
-
-    >>> attention, cache = MultiHeadAttention(8, 2, context_length=4).eval(), KVCache()
-    >>> x = torch.randn(1, 3, 8)
-    >>> parts = [attention(x[:, :2], cache), attention(x[:, 2:], cache)]
-    >>> torch.allclose(torch.cat(parts, dim=1), attention(x), atol=1e-6), cache.length
-    (True, 3)
-    """
-
-    def __init__(self) -> None:
-        self._keys: dict[nn.Module, torch.Tensor] = {}  # camada → (B, H, context_length, D)
-        self._values: dict[nn.Module, torch.Tensor] = {}
-        self._lengths: dict[nn.Module, int] = {}
-
-    @property
-    def length(self) -> int:
-        """Quantas posições já estão guardadas (0 num cache novo)."""
-        return min(self._lengths.values(), default=0)
-
-    def append(
-        self, layer: nn.Module, keys: torch.Tensor, values: torch.Tensor, limit: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Guarda as chaves e os valores novos da camada, `(B, H, T, D)`, e devolve todos, `(B, H, S, D)`.
-
-        Erros: `ValueError` se passam de `limit` posições, ou se o lote não é o das chamadas anteriores.
-        """
-        batch_size, n_heads, new, head_dim = keys.shape
-        if layer not in self._keys:
-            self._keys[layer] = keys.new_empty(batch_size, n_heads, limit, head_dim)
-            self._values[layer] = torch.empty_like(self._keys[layer])
-            self._lengths[layer] = 0
-        start, stop = self._lengths[layer], self._lengths[layer] + new
-        if stop > limit:
-            raise ValueError(
-                f"o cache tem {start} posições e vieram mais {new}; o limite é context_length={limit}. "
-                "Comece um cache novo com os últimos tokens"
-            )
-        if batch_size != len(self._keys[layer]):
-            raise ValueError(
-                f"o cache é de um lote de {len(self._keys[layer])} e veio um de {batch_size}; "
-                "use um cache novo para cada lote"
-            )
-        self._keys[layer][:, :, start:stop] = keys
-        self._values[layer][:, :, start:stop] = values
-        self._lengths[layer] = stop
-        return self._keys[layer][:, :, :stop], self._values[layer][:, :, :stop]
 
 
 class MultiHeadAttention(nn.Module):
@@ -126,3 +74,55 @@ class MultiHeadAttention(nn.Module):
             q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0, is_causal=1 < T == S
         )  # (B, H, T, D)
         return self.proj(context.transpose(1, 2).reshape(B, T, C))
+
+
+class KVCache:
+    """As chaves e os valores que cada camada de atenção já calculou, para não os recalcular a cada token.
+
+    Comece com `KVCache()` e passe o mesmo objeto a cada chamada, só com os tokens novos. A memória é
+    reservada uma vez por camada, na primeira chamada: `2 · B · H · context_length · D` números.
+
+    >>> attention, cache = MultiHeadAttention(8, 2, context_length=4).eval(), KVCache()
+    >>> x = torch.randn(1, 3, 8)
+    >>> parts = [attention(x[:, :2], cache), attention(x[:, 2:], cache)]
+    >>> torch.allclose(torch.cat(parts, dim=1), attention(x), atol=1e-6), cache.length
+    (True, 3)
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[nn.Module, torch.Tensor] = {}  # camada → (B, H, context_length, D)
+        self._values: dict[nn.Module, torch.Tensor] = {}
+        self._lengths: dict[nn.Module, int] = {}
+
+    @property
+    def length(self) -> int:
+        """Quantas posições já estão guardadas (0 num cache novo)."""
+        return min(self._lengths.values(), default=0)
+
+    def append(
+        self, layer: nn.Module, keys: torch.Tensor, values: torch.Tensor, limit: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Guarda as chaves e os valores novos da camada, `(B, H, T, D)`, e devolve todos, `(B, H, S, D)`.
+
+        Erros: `ValueError` se passam de `limit` posições, ou se o lote não é o das chamadas anteriores.
+        """
+        batch_size, n_heads, new, head_dim = keys.shape
+        if layer not in self._keys:
+            self._keys[layer] = keys.new_empty(batch_size, n_heads, limit, head_dim)
+            self._values[layer] = torch.empty_like(self._keys[layer])
+            self._lengths[layer] = 0
+        start, stop = self._lengths[layer], self._lengths[layer] + new
+        if stop > limit:
+            raise ValueError(
+                f"o cache tem {start} posições e vieram mais {new}; o limite é context_length={limit}. "
+                "Comece um cache novo com os últimos tokens"
+            )
+        if batch_size != len(self._keys[layer]):
+            raise ValueError(
+                f"o cache é de um lote de {len(self._keys[layer])} e veio um de {batch_size}; "
+                "use um cache novo para cada lote"
+            )
+        self._keys[layer][:, :, start:stop] = keys
+        self._values[layer][:, :, start:stop] = values
+        self._lengths[layer] = stop
+        return self._keys[layer][:, :, :stop], self._values[layer][:, :, :stop]

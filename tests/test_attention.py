@@ -1,4 +1,4 @@
-"""homellm.attention contra laços, `nn.MultiheadAttention` e a definição; e o cache contra a passada inteira."""
+"""homellm.attention contra laços e `nn.MultiheadAttention`; o cache contra a passada inteira."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from torch import nn
 
 from homellm.attention import KVCache, MultiHeadAttention
 
-# (emb_dim, n_heads, context_length, B, T): formas ímpares, uma cabeça, lote 1, T = 1, T = context_length
-SHAPES = [(60, 5, 9, 2, 7), (60, 5, 9, 1, 9), (8, 1, 4, 3, 4), (7, 7, 5, 2, 3), (12, 4, 6, 1, 1), (1, 1, 1, 1, 1)]
+SHAPES = [  # (emb_dim, n_heads, context_length, B, T)
+    (60, 5, 9, 2, 7),
+    (60, 5, 9, 1, 9),  # lote 1, contexto cheio
+    (8, 1, 4, 3, 4),  # uma cabeça
+    (7, 7, 5, 2, 3),  # cabeças de um número
+    (12, 4, 6, 1, 1),  # T = 1
+    (1, 1, 1, 1, 1),
+]
 
 
-def make(emb_dim=12, n_heads=3, context_length=8, dtype=torch.float64, seed=0, **options) -> MultiHeadAttention:
+def make(emb_dim=12, n_heads=3, context_length=8, dtype=torch.float64, seed=0, **options):
     torch.manual_seed(seed)
     return MultiHeadAttention(emb_dim, n_heads, context_length, **options).to(dtype).eval()
 
@@ -64,7 +70,8 @@ def one_by_one(layer: MultiHeadAttention, x, attend):
             parts = []
             for i in range(3):
                 rows = slice((i * layer.n_heads + h) * D, (i * layer.n_heads + h + 1) * D)
-                parts.append(F.linear(sequence, layer.qkv.weight[rows], None if biases is None else biases[rows]))
+                bias = None if biases is None else biases[rows]
+                parts.append(F.linear(sequence, layer.qkv.weight[rows], bias))
             heads.append(attend(*parts))
         out.append(layer.proj(torch.cat(heads, dim=-1)))
     return torch.stack(out)
@@ -72,7 +79,8 @@ def one_by_one(layer: MultiHeadAttention, x, attend):
 
 def together(layer: MultiHeadAttention, x, attend):
     B, T, C = x.shape
-    q, k, v = (t.view(B, T, layer.n_heads, layer.head_dim).transpose(1, 2) for t in layer.qkv(x).chunk(3, dim=-1))
+    thirds = layer.qkv(x).chunk(3, dim=-1)
+    q, k, v = (t.view(B, T, layer.n_heads, layer.head_dim).transpose(1, 2) for t in thirds)
     return layer.proj(attend(q, k, v).transpose(1, 2).reshape(B, T, C))
 
 
@@ -229,7 +237,7 @@ def test_extreme_inputs_stay_finite():
     x = 1e4 * torch.randn(1, 8, 12)
     x[:, 5] *= 1e4
     assert layer(x).isfinite().all()
-    assert torch.equal(layer(x)[:, :5], layer(x[:, :5])) or torch.allclose(layer(x)[:, :5], layer(x[:, :5]))
+    torch.testing.assert_close(layer(x)[:, :5], layer(x[:, :5]))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -326,7 +334,7 @@ def test_overflow_says_what_to_do_and_leaves_the_cache_usable(used):
     cache = KVCache()
     parts = [layer(x[:, :used], cache)]
     excess = 9 - used
-    message = f"o cache tem {used} posições e vieram mais {excess}; o limite é context_length=8. Comece um cache"
+    message = f"o cache tem {used} posições e vieram mais {excess}; o limite é context_length=8. Comece um"
     with pytest.raises(ValueError, match=message):
         layer(torch.randn(2, excess, 12, dtype=torch.float64), cache)
     assert cache.length == used
@@ -341,7 +349,8 @@ def test_another_batch_says_what_to_do_and_leaves_the_cache_usable():
     cache = KVCache()
     first = layer(x[:, :3], cache)
     for wrong in (1, 3):
-        with pytest.raises(ValueError, match=f"o cache é de um lote de 2 e veio um de {wrong}; use um cache novo"):
+        message = f"o cache é de um lote de 2 e veio um de {wrong}; use um cache novo para cada lote"
+        with pytest.raises(ValueError, match=message):
             layer(torch.randn(wrong, 1, 12, dtype=torch.float64), cache)
         assert cache.length == 3
     close(torch.cat([first, layer(x[:, 3:], cache)], dim=1), layer(x))
