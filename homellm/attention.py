@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: a2d9c333ecb72d2e25846c76b2e99ed1fc4c56818d617119a743e21a77ef340f
+# sha256 do que segue: 073e8d46a14b16c5c2070c9fc8284ee22974239d518e28622e0dcc115f30fdfb
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
 Segue «Attention Is All You Need» (Vaswani et al., 2017), com a máscara causal do GPT. Formas: `B` lote, `T`
@@ -23,7 +23,7 @@ class MultiHeadAttention(nn.Module):
 
     Args:
         emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
-        n_heads: H.
+        n_heads: H, o número de cabeças.
         context_length: quantas posições a camada aceita, no máximo.
         dropout: fração dos pesos de atenção zerada no treino, em [0, 1).
         qkv_bias: se as projeções de consulta, chave e valor somam um viés.
