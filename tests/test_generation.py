@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_model import gpt, some_ids
 
-from homellm.generation import generate, next_token_probs, penalize_repetition, stream
+from homellm.generation import generate, generate_text, next_token_probs, penalize_repetition, stream
+from homellm.model import GPT, GPTConfig
+from homellm.tokenizer import BPETokenizer
 
 OPTIONS = [
     dict(temperature=0),
@@ -216,3 +218,94 @@ def test_o_modelo_volta_ao_modo_em_que_estava():
 def test_os_logits_nao_guardam_gradiente():
     assert not generate(gpt(), torch.tensor([[1]]), 3).requires_grad
     assert all(torch.is_grad_enabled() for _ in stream(gpt(), torch.tensor([[1]]), 3))
+
+
+# Do prompt ao texto
+
+BYTES = BPETokenizer({bytes([b]): b for b in range(256)}, {"<|endoftext|>": 256})
+NO_SPECIALS = BPETokenizer({bytes([b]): b for b in range(256)}, {})
+
+
+def speaks(text: str, then: int | None = 256):
+    """Um "modelo" que, na ordem, aposta em cada byte de `text`, e depois em `then`; anota os ids que recebeu."""
+    script, calls = [*text.encode("utf-8"), then], []
+
+    def model(ids: torch.Tensor) -> torch.Tensor:
+        calls.append(ids[0].tolist())
+        best = torch.tensor([[script[min(len(calls), len(script)) - 1]]])
+        return torch.nn.functional.one_hot(best, 257).float() * 50
+
+    model.calls = calls
+    return model
+
+
+def text_gpt(**changes) -> GPT:
+    torch.manual_seed(0)
+    return GPT(
+        GPTConfig(**dict(vocab_size=257, context_length=8, emb_dim=8, n_heads=2, n_layers=1) | changes)
+    )
+
+
+@pytest.mark.parametrize("prompt", ["", "Era", "maçã 🍎 ", "a" * 30])
+def test_o_texto_e_o_prompt_e_o_que_generate_da(prompt):
+    model = text_gpt()
+    options = dict(temperature=0.9, top_k=40, eos_id=None)
+    start = list(prompt.encode("utf-8")) or [256]
+    ids = generate(model, torch.tensor([start]), 12, generator=torch.Generator().manual_seed(1), **options)
+    text = generate_text(model, BYTES, prompt, 12, generator=torch.Generator().manual_seed(1), **options)
+    assert text == prompt + BYTES.decode(ids[0, len(start) :])
+    assert text.startswith(prompt) and len(ids[0]) == len(start) + 12
+
+
+def test_o_texto_para_no_fim_do_documento_e_nao_o_mostra():
+    model = speaks(" uma vez")
+    assert generate_text(model, BYTES, "Era", 100, temperature=0) == "Era uma vez"
+    assert len(model.calls) == len(" uma vez") + 1  # parou ali
+    assert generate_text(speaks(" uma vez"), BYTES, "Era", 4, temperature=0) == "Era uma"
+    assert generate_text(speaks(" x", then=256), BYTES, "Era", 0) == "Era"
+
+
+def test_o_texto_passa_do_fim_se_pedido_e_para_noutro_id():
+    assert (
+        generate_text(speaks("a"), BYTES, "", 3, temperature=0, eos_id=None) == "a<|endoftext|><|endoftext|>"
+    )
+    assert generate_text(speaks("sim. não"), BYTES, "", 9, temperature=0, eos_id=ord(".")) == "sim"
+
+
+def test_um_prompt_vazio_comeca_um_documento():
+    model = speaks("Oi")
+    assert generate_text(model, BYTES, "", 5, temperature=0) == "Oi"
+    assert model.calls[0] == [256]
+    with pytest.raises(ValueError, match=r"prompt está vazio.*<\|endoftext\|>"):
+        generate_text(speaks("Oi"), NO_SPECIALS, "", 5)
+    assert generate_text(speaks("i", then=ord("!")), NO_SPECIALS, "O", 3, temperature=0) == "Oi!!"
+
+
+def test_um_especial_no_prompt_e_texto():
+    """Nem o prompt vira comando, nem o id do fim que estivesse no prompt cortaria a resposta."""
+    model = speaks(" b")
+    assert generate_text(model, BYTES, "a<|endoftext|>", 5, temperature=0) == "a<|endoftext|> b"
+    assert model.calls[0] == list(b"a<|endoftext|>")
+
+
+def test_o_prompt_volta_como_veio():
+    """O prompt volta como veio, e só a continuação é decodificada: meio caractere é «�»."""
+    accent = "é".encode()
+    half = speaks("a", then=accent[0])
+    assert generate_text(half, BYTES, "e\u0301", 2, temperature=0) == "e\u0301a\ufffd"
+
+
+def test_o_texto_se_repete_com_o_mesmo_gerador():
+    model = text_gpt(dropout=0.5).train()
+    texts = [
+        generate_text(model, BYTES, "Era", 20, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2] and model.training
+
+
+def test_o_texto_passa_adiante_os_erros_de_generate():
+    for bad in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"repetition_penalty": 0.5}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            generate_text(text_gpt(), BYTES, "a", 3, **bad)
+    with pytest.raises(ValueError, match="max_new_tokens=-1"):
+        generate_text(text_gpt(), BYTES, "a", -1)
