@@ -227,7 +227,7 @@ NO_SPECIALS = BPETokenizer({bytes([b]): b for b in range(256)}, {})
 
 
 def speaks(text: str, then: int | None = 256):
-    """Um "modelo" que, na ordem, aposta em cada byte de `text`, e depois em `then`; anota os ids que recebeu."""
+    """Um "modelo" que, na ordem, aposta em cada byte de `text`, e depois em `then`; anota o que recebeu."""
     script, calls = [*text.encode("utf-8"), then], []
 
     def model(ids: torch.Tensor) -> torch.Tensor:
