@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 8bbb12e8447b412725b7065424861518f27ac43cb38b15e501b76a56256ca305
+# sha256 do que segue: 11976d4d6403cd46c80b1982d95698049cd78f6b78a0a49fc6bc2daf61a55c6e
 """homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
 
 Por onde começar:
@@ -10,7 +10,7 @@ Por onde começar:
 >>> tokenizer.decode(tokenizer.encode("pão de queijo"))
 'pão de queijo'
 
-Cada módulo nasce num capítulo e não depende dos seguintes: `device` no 00; `corpus`, `ngram` e `plots`
+Cada módulo nasce num capítulo e não depende dos seguintes: `device` e `plots` no 00; `corpus` e `ngram`
 no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04. Importar `homellm` não
 carrega nenhum deles.
 """
