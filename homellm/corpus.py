@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md, book/conjuntos.md. NÃO EDITE.
-# sha256 do que segue: aba68d7bffc007ca3ff1a4396f0e51f8085aeaf80dacc2907ccf332dfca9c63f
+# sha256 do que segue: 3b5ecbca25418a3977cb2b41206c4ee2d82f2d37f68d76638b446f303fee1cf1
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -266,6 +266,7 @@ GUTENBERG_SHELF = {  # número do livro no Projeto Gutenberg: nome do arquivo
 
 
 _GPT2 = partial(_hugging_face, "openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e")
+_GPT2_FILES = ("config.json", "vocab.json", "merges.txt", "model.safetensors")
 _GPT2_PT = partial(_hugging_face, "pierreguillou/gpt2-small-portuguese", "main")
 
 MANIFEST = {
@@ -304,6 +305,15 @@ MANIFEST = {
          _GPT2("model.safetensors", size=548_105_171,
                sha256="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707")),
     ),
+    **{
+        name: Remote(
+            f"{title}, da OpenAI: {size} milhões de parâmetros", "MIT",
+            tuple(_hugging_face(f"openai-community/{name}", "main", file) for file in _GPT2_FILES),
+            note="Somas e tamanhos não conferidos; valem os do seu primeiro download.",
+        )
+        for name, title, size in (("gpt2-medium", "GPT-2 médio", 355), ("gpt2-large", "GPT-2 grande", 774),
+                                  ("gpt2-xl", "GPT-2 XL", 1558))
+    },
     "gpt2-small-portuguese": Remote(
         "GPorTuguese-2: o GPT-2 pequeno ajustado à Wikipédia em português", "MIT",
         (*map(_GPT2_PT, ("config.json", "vocab.json", "merges.txt")),

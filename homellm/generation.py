@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d2d2a3b10303ff89470fc4a11e380a753e02d1913a87ac925c4c15fe5f1090d7
+# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md, book/05-pre-treino.md. NÃO EDITE.
+# sha256 do que segue: 95b6ad596d8c961ee0a506598cc444360088b246450fdebd3216a715642e4712
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
@@ -175,3 +175,34 @@ def generate(
         )
     )  # fmt: skip
     return torch.cat([ids, *(new[:, None] for new in steps)], dim=1)
+
+
+from typing import Any
+
+from homellm.tokenizer import BPETokenizer
+
+
+def generate_text(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    tokenizer: BPETokenizer,
+    prompt: str,
+    max_new_tokens: int = 100,
+    **options: Any,
+) -> str:
+    """O prompt e a sua continuação, como texto; para no fim do documento, se o modelo o prevê.
+
+    `options` são as de `generate`. Um prompt vazio começa um documento novo. O prompt é sempre texto comum:
+    um `<|endoftext|>` escrito nele não vira o token especial.
+
+    Erros: os de `generate`, e `ValueError` se o prompt é vazio e o tokenizer não tem `<|endoftext|>`.
+    """
+    end = tokenizer.special_tokens.get("<|endoftext|>")
+    start = tokenizer.encode(prompt) or [end]
+    if start == [None]:
+        raise ValueError("o prompt está vazio, e o tokenizer não tem <|endoftext|> para começar sem ele")
+    device = next(model.parameters()).device if isinstance(model, torch.nn.Module) else "cpu"
+    options = {"eos_id": end} | options
+    ids = generate(model, torch.tensor([start], device=device), max_new_tokens, **options)[0].tolist()
+    if options["eos_id"] is not None and options["eos_id"] in ids[len(start) :]:
+        ids = ids[: ids.index(options["eos_id"], len(start))]
+    return prompt + tokenizer.decode(ids[len(start) :])

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 69ce009863b4385b1ed55076ff2b06fd6379af73d7ec375d540813d72e34751d
+# sha256 do que segue: f30152130fc3165bb7fa7494a174b88debbf823e1132d89050b136fe000e11a4
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente (Gage, 1994; Sennrich
@@ -281,13 +281,13 @@ class BPETokenizer:
         self.pattern = pattern
         self.special_tokens = dict(special_tokens)
         self.vocab_size = max(ids) + 1
-        self._tokens = dict(tokens)
+        self.tokens = dict(tokens)
         self._bytes = {i: token for token, i in tokens.items()}
         self._bytes |= {i: _to_utf8(name) for name, i in special_tokens.items()}
         # O tiktoken usa um número só como id e como prioridade; se o vocabulário os separa, a tabela traduz.
         order = [i for token, i in tokens.items() if len(token) > 1]
         self._ids = None if order == sorted(order) else list(tokens.values())
-        self._ranks = self._tokens if self._ids is None else {token: n for n, token in enumerate(tokens)}
+        self._ranks = self.tokens if self._ids is None else {token: n for n, token in enumerate(tokens)}
         try:
             self._engine = tiktoken.Encoding(
                 "homellm", pat_str=pattern, mergeable_ranks=self._ranks, special_tokens={}
@@ -369,7 +369,7 @@ class BPETokenizer:
         """Os mesmos ids de `encode(text)`, só em Python: a referência que os testes comparam com o motor."""
         _to_utf8(text)
         pieces = [piece.encode("utf-8") for piece in regex.findall(self.pattern, text)]
-        return [self._tokens[token] for piece in pieces for token in split_piece(piece, self._ranks)]
+        return [self.tokens[token] for piece in pieces for token in split_piece(piece, self._ranks)]
 
     def encode_batch(self, texts: Iterable[str], allowed_special: Collection[str] = ()) -> list[list[int]]:
         """Uma lista de ids para cada texto."""
@@ -411,7 +411,7 @@ class BPETokenizer:
     def save(self, path: str | Path) -> None:
         """Grava tudo num arquivo JSON em UTF-8; os bytes de cada token vão como texto Latin-1."""
         data = {"format": FORMAT, "version": VERSION, "pattern": self.pattern}
-        tokens = {token.decode("latin-1"): i for token, i in self._tokens.items()}
+        tokens = {token.decode("latin-1"): i for token, i in self.tokens.items()}
         _write_json(Path(path), data | {"special_tokens": self.special_tokens, "tokens": tokens})
 
     @classmethod

@@ -452,7 +452,7 @@ def test_from_tiktoken(name, size):
     oracle = tiktoken.Encoding(
         name,
         pat_str=declared["pat_str"],
-        mergeable_ranks=ours._tokens,
+        mergeable_ranks=ours.tokens,
         special_tokens=declared["special_tokens"],
     )
     assert ours.vocab_size == oracle.n_vocab == size

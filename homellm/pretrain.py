@@ -1,0 +1,173 @@
+# Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: f7c9bf6bd821d34060d5ac37cdeda17e144637c7006992390411433e8edd737b
+"""Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
+
+    python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
+
+Junta os contos do livro aos `.txt` da pasta, treina o tokenizer, grava os ids num arquivo e treina o modelo.
+Pode ser interrompido (Ctrl-C, queda de luz) e chamado de novo com os mesmos argumentos: continua de onde
+parou. Com várias GPUs, `torchrun --nproc_per_node=N -m homellm.pretrain …`. O capítulo 5 do livro explica o
+módulo.
+
+>>> print(join_wrapped("Era uma noite de\\nchuva fina na cidade.\\n— Entre, disse ela."))
+Era uma noite de chuva fina na cidade.
+— Entre, disse ela.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from homellm.corpus import load_table
+from homellm.data import TokenFileDataset, create_dataloader, write_token_file
+from homellm.device import choose_device
+from homellm.generation import generate
+from homellm.model import GPT, GPTConfig
+from homellm.tokenizer import BPETokenizer
+from homellm.training import TrainConfig, train
+from homellm.weights import save_pretrained
+
+END = "<|endoftext|>"
+SPECIAL_TOKENS = (END, "<|sistema|>", "<|usuario|>", "<|assistente|>")  # os três últimos, para o capítulo 7
+
+
+def join_wrapped(text: str) -> str:
+    """Desfaz as quebras de página impressa: cada parágrafo numa linha; os versos ficam como estão.
+
+    Uma linha continua na seguinte se a primeira palavra desta já não cabia nela, e se não é uma fala que
+    começa. Um texto que já tem um parágrafo por linha não muda.
+    """
+    lines = [line.strip() for line in unicodedata.normalize("NFC", text).splitlines()]
+    lengths = sorted(len(line) for line in lines if line)
+    margin = lengths[int(0.9 * len(lengths))] if lengths else 0
+    if margin > 120:  # não são linhas impressas
+        return "\n".join(lines)
+    paragraphs: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        ended = before.endswith((".", "!", "?", "…", ":", "”")) and line.startswith("—")
+        first = len(line.split(" ", 1)[0])
+        if before and line and len(before) + 1 + first > 0.92 * margin and not ended:
+            paragraphs[-1] += " " + line
+        else:
+            paragraphs.append(line)
+    return "\n".join(paragraphs)
+
+
+def read_documents(folders: list[Path], held_out: list[str]) -> Iterator[tuple[str, str]]:
+    """`(nome, texto)` de cada `.txt` das pastas, em ordem, salvo os de `held_out` (nomes sem `.txt`)."""
+    paths = sorted(path for folder in folders for path in folder.rglob("*.txt"))
+    if not paths:
+        raise FileNotFoundError(f"não há arquivo .txt em {', '.join(map(str, folders))}")
+    if unknown := set(held_out) - {path.stem for path in paths}:
+        raise ValueError(f"não há arquivo com o nome {', '.join(sorted(unknown))} para deixar de fora")
+    for path in paths:
+        if path.stem not in held_out:
+            yield path.stem, join_wrapped(path.read_text("utf-8"))
+
+
+def build_corpus(folders: list[Path], held_out: list[str], repeat_stories: int, seed: int = 0) -> list[str]:
+    """Os documentos de treino, embaralhados: os das pastas, uma vez, e os contos, `repeat_stories` vezes."""
+    stories = [f"{story.title}\n\n{story.text}" for story in load_table("contos", split="train")]
+    documents = [text for _, text in read_documents(folders, held_out)] if folders else []
+    documents += stories * repeat_stories
+    random.Random(seed).shuffle(documents)
+    return documents
+
+
+def prepare(output: Path, args: argparse.Namespace) -> BPETokenizer:
+    """O tokenizer e os arquivos de ids, feitos uma vez e guardados em `output`."""
+    path = output / "tokenizer.json"
+    if not (output / "validacao.ids").exists():
+        output.mkdir(parents=True, exist_ok=True)
+        documents = build_corpus(args.textos, args.fora, args.repete_contos)
+        vocab_size = GPTConfig.preset(args.preset).vocab_size
+        BPETokenizer.train(documents, vocab_size, SPECIAL_TOKENS).save(path)
+        tokenizer = BPETokenizer.load(path)
+        validation = [f"{story.title}\n\n{story.text}" for story in load_table("contos", split="validation")]
+        for name, texts in (("treino.ids", documents), ("validacao.ids", validation)):
+            ids = tokenizer.encode_iterable((text + END for text in texts), allowed_special=[END])
+            total = write_token_file(output / name, ids, tokenizer.vocab_size)
+            print(f"{name}: {len(texts)} documentos, {total:,} tokens", flush=True)
+    return BPETokenizer.load(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Ponto de entrada da linha de comando."""
+    parser = argparse.ArgumentParser(
+        prog="homellm.pretrain", description="pré-treina um GPT nos contos e em outros textos"
+    )
+    parser.add_argument(
+        "--textos", type=Path, nargs="*", default=[], help="pastas com arquivos .txt em UTF-8"
+    )
+    parser.add_argument("--fora", nargs="*", default=[], help="arquivos (sem .txt) a deixar fora do treino")
+    parser.add_argument("--saida", type=Path, required=True, help="pasta do modelo e do checkpoint")
+    parser.add_argument("--preset", default="contos-mini", help="tamanho do modelo (GPTConfig.preset)")
+    parser.add_argument("--passos", type=int, default=6000, help="passos do otimizador")
+    parser.add_argument("--lote", type=int, default=16, help="janelas por passo")
+    parser.add_argument("--taxa", type=float, default=3e-3, help="pico da taxa de aprendizado")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument(
+        "--repete-contos", type=int, default=3, help="quantas vezes os contos entram por época"
+    )
+    parser.add_argument(
+        "--avalia-a-cada", type=int, default=250, help="passos entre avaliações (e checkpoints)"
+    )
+    args = parser.parse_args(arguments)
+
+    if "RANK" in os.environ:  # estamos sob o torchrun
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    main_process = int(os.environ.get("RANK", 0)) == 0
+    if main_process:
+        prepare(args.saida, args)
+    if dist.is_initialized():
+        dist.barrier()
+    tokenizer = BPETokenizer.load(args.saida / "tokenizer.json")
+    torch.manual_seed(0)
+    config = GPTConfig.preset(args.preset, vocab_size=tokenizer.vocab_size, dropout=args.dropout)
+    model = GPT(config).to(choose_device())
+    datasets = [
+        TokenFileDataset(args.saida / name, config.context_length) for name in ("treino.ids", "validacao.ids")
+    ]
+    train_loader = create_dataloader(datasets[0], args.lote)
+    val_loader = create_dataloader(datasets[1], args.lote, shuffle=False, drop_last=False)
+    prompt = torch.tensor([[tokenizer.special_tokens[END]]], device=next(model.parameters()).device)
+
+    def report(step: int, model: GPT) -> None:
+        generator = torch.Generator().manual_seed(0)
+        ids = generate(model, prompt, 60, temperature=0.8, top_p=0.95, generator=generator)
+        print(f"passo {step}: {tokenizer.decode(ids[0, 1:])!r}", flush=True)
+
+    train_config = TrainConfig(
+        max_steps=args.passos,
+        learning_rate=args.taxa,
+        warmup_steps=200,
+        final_lr=0.02,
+        eval_every=args.avalia_a_cada,
+    )
+    history = train(
+        model, train_loader, val_loader, train_config,
+        checkpoint=args.saida / "treino.safetensors", resume=True, on_eval=report,
+    )  # fmt: skip
+    if main_process:
+        print(f"validação: {history.val_loss[-1]:.4f}; {history.tokens:,} tokens em {history.seconds:,.0f} s")
+        if history.interrupted:
+            print("interrompido; chame de novo com os mesmos argumentos para continuar")
+        else:
+            save_pretrained(model, tokenizer, args.saida / "modelo", dtype=torch.float16)
+            print(f"modelo em {args.saida / 'modelo'}")
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
