@@ -2,12 +2,12 @@
 
 uso: python bancada/modelo.py [--repeticoes 5] [--fios 1] [--saida data/bancada.json]
 
-Os pares são o GPT-2 da biblioteca `transformers` (atenção sdpa) e o `GPTModel` do pacote `llms-from-scratch`,
-que acompanha o livro de Raschka. Todos têm a mesma forma e recebem os mesmos pesos; antes de qualquer relógio,
-confere-se que dão os mesmos logits e a mesma perda. As medidas se alternam: em cada rodada, cada
-implementação dá um passo, e a razão se faz dentro da rodada. A primeira rodada aquece e não conta. Com um fio
-o relógio é o de CPU do processo; com mais, o de parede. A memória é medida à parte, cada implementação num
-processo novo.
+Os pares são o GPT-2 da biblioteca `transformers` (atenção sdpa) e o `GPTModel` do pacote
+`llms-from-scratch`, que acompanha o livro de Raschka. Todos têm a mesma forma; antes de qualquer relógio,
+confere-se que com os mesmos pesos dão os mesmos logits, a mesma perda e os mesmos ids. As medidas se alternam:
+em cada rodada, cada implementação dá um passo, e a razão se faz dentro da rodada. A primeira rodada aquece e
+não conta. Com um fio o relógio é o de CPU do processo; com mais, o de parede. A memória é medida à parte, cada
+implementação num processo novo.
 
 Precisa de: pip install "homellm[teste]" && pip install --no-deps llms-from-scratch
 """
@@ -415,7 +415,7 @@ def status_mb(field_name: str) -> float:
 
 
 def peak_memory(name: str, shape: Shape) -> dict[str, float]:
-    """O pico de três passos de treino, e quanto dele havia antes de criar o modelo (Python e bibliotecas)."""
+    """O pico de dois passos de treino, e quanto dele havia antes de criar o modelo (Python e bibliotecas)."""
     if name == "transformers":
         importlib.import_module("transformers.models.gpt2.modeling_gpt2")
     build_on = BUILDERS[name]
@@ -424,7 +424,7 @@ def peak_memory(name: str, shape: Shape) -> dict[str, float]:
     item = build_on(shape)
     item.extra.clear()
     step = training_task(item, shape, time.perf_counter)
-    for _ in range(3):
+    for _ in range(2):  # no segundo, o otimizador já tem os seus momentos
         step()
     peak = status_mb("VmHWM")
     return {"antes_mb": round(before), "pico_mb": round(peak), "treino_mb": round(peak - before)}
@@ -449,7 +449,7 @@ def measure_memory(shape_name: str, threads: int) -> dict[str, Any]:
 
 
 def check(shape_name: str) -> dict[str, dict[str, float]]:
-    """Que todos façam a mesma conta: mesmos pesos, mesmos logits; e a perda de cada um é a dos seus logits."""
+    """Que todos façam a mesma conta: mesmos pesos, mesmos logits, e a perda que eles dão."""
     shape = SHAPES[shape_name]
     ours = build_homellm(shape)
     ids, targets = random_batch(Shape(**asdict(shape) | {"batch_size": 2}))
