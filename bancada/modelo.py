@@ -4,10 +4,10 @@ uso: python bancada/modelo.py [--repeticoes 5] [--fios 1] [--saida data/bancada.
 
 Os pares são o GPT-2 da biblioteca `transformers` (atenção sdpa) e o `GPTModel` do pacote
 `llms-from-scratch`, que acompanha o livro de Raschka. Todos têm a mesma forma; antes de qualquer relógio,
-confere-se que com os mesmos pesos dão os mesmos logits, a mesma perda e os mesmos ids. As medidas se alternam:
-em cada rodada, cada implementação dá um passo, e a razão se faz dentro da rodada. A primeira rodada aquece e
-não conta. Com um fio o relógio é o de CPU do processo; com mais, o de parede. A memória é medida à parte, cada
-implementação num processo novo.
+confere-se que com os mesmos pesos dão os mesmos logits, a mesma perda e os mesmos ids. As medidas se
+alternam: em cada rodada, cada implementação dá um passo, e a razão se faz dentro da rodada. A primeira rodada
+aquece e não conta. Com um fio o relógio é o de CPU do processo; com mais, o de parede. A memória é medida à
+parte, cada implementação num processo novo.
 
 Precisa de: pip install "homellm[teste]" && pip install --no-deps llms-from-scratch
 """
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ SHAPES = {
     "124M": Shape(50257, 1024, 768, 12, 12, batch_size=1),
 }
 TRAINING = ("a", "b")
-DECODING = {"b": 128, "124M": 32}  # quantos ids novos, com cache
-UNCACHED = {"b": 16, "124M": 4}  # sem cache cada id custa uma passada inteira; poucos bastam
+DECODING = {"b": 128, "124M": 64}  # quantos ids novos, com cache
+UNCACHED = {"b": 16, "124M": 6}  # sem cache cada id custa uma passada inteira; poucos bastam
 
 
 @dataclass
@@ -150,7 +150,6 @@ def raschka_config(shape: Shape) -> dict[str, Any]:
 BUILDERS: dict[str, Callable[[Shape], Implementation]] = {
     OURS: build_homellm,
     "homellm, logits inteiros": lambda shape: build_homellm(shape, whole_logits_loss),
-    "homellm, bf16": lambda shape: build_homellm(shape, bf16_loss),
     "transformers": build_transformers,
     "llms-from-scratch": build_raschka,
 }
@@ -306,6 +305,21 @@ def measure_training(shape: Shape, repetitions: int, clock: Callable[[], float])
     }
 
 
+def measure_bf16(shape: Shape, repetitions: int, clock: Callable[[], float]) -> dict[str, Any]:
+    """O nosso passo em fp32 e em bf16, com lote 1: sem instruções de bf16 cada passo demora demais."""
+    shape = replace(shape, batch_size=1)
+    tasks = {}
+    for name, loss in ((OURS, language_model_loss), ("homellm, bf16", bf16_loss)):
+        item = build_homellm(shape, loss)
+        item.extra.clear()
+        tasks[name] = training_task(item, shape, clock)
+    steps = {
+        name: [a + b for a, b in zip(parts["ida e volta"], parts["otimizador"], strict=True)]
+        for name, parts in interleave(tasks, repetitions).items()
+    }
+    return compare(steps, dict.fromkeys(steps, shape.context_length))
+
+
 def decoders(shape: Shape, name: str) -> tuple[dict[str, Callable[[torch.Tensor], torch.Tensor]], list[str]]:
     """Os modos de gerar, todos com os mesmos pesos; e os avisos sobre o que não roda."""
     cached, uncached = DECODING[name], UNCACHED[name]
@@ -452,7 +466,7 @@ def check(shape_name: str) -> dict[str, dict[str, float]]:
     """Que todos façam a mesma conta: mesmos pesos, mesmos logits, e a perda que eles dão."""
     shape = SHAPES[shape_name]
     ours = build_homellm(shape)
-    ids, targets = random_batch(Shape(**asdict(shape) | {"batch_size": 2}))
+    ids, targets = random_batch(replace(shape, batch_size=2))
     with torch.no_grad():
         expected = ours.logits(ids)
     rows = {}
@@ -551,8 +565,9 @@ MEMORY_HEADER = ["", "antes, MB", "pico, MB", "do treino, MB", "homellm usa … 
 TITLES = {
     "ida_e_volta": "ida e volta (perda e gradiente)",
     "passo": "passo de treino (perda, gradiente, corte, AdamW)",
+    "bf16": "passo de treino em bf16 (autocast), lote 1",
     "geracao": "geração gulosa, lote 1",
-    "saida": "logits de um id (produto por segundo)",
+    "saida": "logits de um id, matriz (C, V) contra (V, C); produtos por segundo",
 }
 
 
@@ -587,7 +602,7 @@ def measure_all(repetitions: int, threads: int) -> dict[str, Any]:
     data: dict[str, Any] = {
         "versao": 1, "maquina": describe_machine(threads), "repeticoes": repetitions,
         "formas": {name: asdict(shape) for name, shape in SHAPES.items()}, "prompt": PROMPT,
-        "conferencia": {}, "ida_e_volta": {}, "passo": {}, "geracao": {}, "saida": {}, "memoria": {},
+        "conferencia": {}, "ida_e_volta": {}, "passo": {}, "bf16": {}, "geracao": {}, "saida": {}, "memoria": {},
         "avisos": [],
     }  # fmt: skip
     for name in TRAINING:
@@ -597,6 +612,7 @@ def measure_all(repetitions: int, threads: int) -> dict[str, Any]:
         say(f"forma {name}: treino")
         for key, table in measure_training(SHAPES[name], repetitions, clock).items():
             data[key][name] = table
+    data["bf16"]["a"] = measure_bf16(SHAPES["a"], repetitions, clock)
     for name in DECODING:
         say(f"forma {name}: geração")
         data["geracao"][name], warnings = measure_decoding(name, repetitions, clock)
