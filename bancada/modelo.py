@@ -602,8 +602,8 @@ def measure_all(repetitions: int, threads: int) -> dict[str, Any]:
     data: dict[str, Any] = {
         "versao": 1, "maquina": describe_machine(threads), "repeticoes": repetitions,
         "formas": {name: asdict(shape) for name, shape in SHAPES.items()}, "prompt": PROMPT,
-        "conferencia": {}, "ida_e_volta": {}, "passo": {}, "bf16": {}, "geracao": {}, "saida": {}, "memoria": {},
-        "avisos": [],
+        "conferencia": {}, "ida_e_volta": {}, "passo": {}, "bf16": {}, "geracao": {}, "saida": {},
+        "memoria": {}, "avisos": [],
     }  # fmt: skip
     for name in TRAINING:
         say(f"forma {name}: mesmos logits e mesma perda?")
