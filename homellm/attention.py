@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b5ef649b4ba467e66f10f0b3675de49357cdd643b05506d1f2bd7b1b61558ae7
+# sha256 do que segue: 073e8d46a14b16c5c2070c9fc8284ee22974239d518e28622e0dcc115f30fdfb
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
 Segue «Attention Is All You Need» (Vaswani et al., 2017), com a máscara causal do GPT. Formas: `B` lote, `T`
@@ -16,6 +16,64 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+class MultiHeadAttention(nn.Module):
+    """Atenção causal com `n_heads` cabeças em paralelo, sobre `scaled_dot_product_attention`.
+
+    Args:
+        emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
+        n_heads: H, o número de cabeças.
+        context_length: quantas posições a camada aceita, no máximo.
+        dropout: fração dos pesos de atenção zerada no treino, em [0, 1).
+        qkv_bias: se as projeções de consulta, chave e valor somam um viés.
+
+    Raises:
+        ValueError: tamanhos menores que 1, `emb_dim` que não se divide por `n_heads`, dropout fora de [0, 1).
+    """
+
+    def __init__(
+        self, emb_dim: int, n_heads: int, context_length: int, dropout: float = 0.0, qkv_bias: bool = False
+    ) -> None:
+        super().__init__()
+        for name, value in (("emb_dim", emb_dim), ("n_heads", n_heads), ("context_length", context_length)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: precisa ser ao menos 1")
+        if emb_dim % n_heads:
+            raise ValueError(f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: precisa estar em [0, 1)")
+        self.n_heads = n_heads
+        self.head_dim = emb_dim // n_heads
+        self.context_length = context_length
+        self.dropout = dropout
+        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # as três projeções numa só matriz
+        self.proj = nn.Linear(emb_dim, emb_dim)
+
+    def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
+        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as anteriores, as do cache incluídas.
+
+        Erros: `ValueError` se a forma não é `(B, T, C)` ou se as posições passam de `context_length`.
+        """
+        if x.dim() != 3 or x.shape[-1] != self.n_heads * self.head_dim:
+            C = self.n_heads * self.head_dim
+            raise ValueError(f"esperava a forma (B, T, {C}); veio {tuple(x.shape)}")
+        B, T, C = x.shape
+        if T > self.context_length:
+            limit = self.context_length
+            raise ValueError(f"a sequência tem {T} posições, e o máximo é context_length={limit}")
+        qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # três (B, H, T, D)
+        if cache is not None:
+            k, v = cache.append(self, k, v, self.context_length)  # (B, H, S, D)
+        S = k.shape[2]
+        mask = None
+        if 1 < T < S:  # várias posições novas sobre um cache: a diagonal da máscara começa em S − T
+            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
+        context = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0, is_causal=1 < T == S
+        )  # (B, H, T, D)
+        return self.proj(context.transpose(1, 2).reshape(B, T, C))
 
 
 class KVCache:
@@ -68,61 +126,3 @@ class KVCache:
         self._values[layer][:, :, start:stop] = values
         self._lengths[layer] = stop
         return self._keys[layer][:, :, :stop], self._values[layer][:, :, :stop]
-
-
-class MultiHeadAttention(nn.Module):
-    """Atenção causal com `n_heads` cabeças em paralelo, sobre `scaled_dot_product_attention`.
-
-    Args:
-        emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
-        n_heads: H.
-        context_length: quantas posições a camada aceita, no máximo.
-        dropout: fração dos pesos de atenção zerada no treino, em [0, 1).
-        qkv_bias: se as projeções de consulta, chave e valor somam um viés.
-
-    Raises:
-        ValueError: tamanhos menores que 1, `emb_dim` que não se divide por `n_heads`, dropout fora de [0, 1).
-    """
-
-    def __init__(
-        self, emb_dim: int, n_heads: int, context_length: int, dropout: float = 0.0, qkv_bias: bool = False
-    ) -> None:
-        super().__init__()
-        for name, value in (("emb_dim", emb_dim), ("n_heads", n_heads), ("context_length", context_length)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-        if emb_dim % n_heads:
-            raise ValueError(f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: precisa estar em [0, 1)")
-        self.n_heads = n_heads
-        self.head_dim = emb_dim // n_heads
-        self.context_length = context_length
-        self.dropout = dropout
-        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # as três projeções numa só matriz
-        self.proj = nn.Linear(emb_dim, emb_dim)
-
-    def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as anteriores, as do cache incluídas.
-
-        Erros: `ValueError` se a forma não é `(B, T, C)` ou se as posições passam de `context_length`.
-        """
-        if x.dim() != 3 or x.shape[-1] != self.n_heads * self.head_dim:
-            C = self.n_heads * self.head_dim
-            raise ValueError(f"esperava a forma (B, T, {C}); veio {tuple(x.shape)}")
-        B, T, C = x.shape
-        if T > self.context_length:
-            limit = self.context_length
-            raise ValueError(f"a sequência tem {T} posições, e o máximo é context_length={limit}")
-        qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # três (B, H, T, D)
-        if cache is not None:
-            k, v = cache.append(self, k, v, self.context_length)  # (B, H, S, D)
-        S = k.shape[2]
-        mask = None
-        if 1 < T < S:  # várias posições novas sobre um cache: a diagonal da máscara começa em S − T
-            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0, is_causal=1 < T == S
-        )  # (B, H, T, D)
-        return self.proj(context.transpose(1, 2).reshape(B, T, C))
