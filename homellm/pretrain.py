@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: f7c9bf6bd821d34060d5ac37cdeda17e144637c7006992390411433e8edd737b
+# sha256 do que segue: 041c0821e552e7976c23bc0dbe910242cfa803e0ab0502acb0e1a129dddf7a4d
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -169,5 +169,5 @@ def main(arguments: list[str] | None = None) -> None:
         dist.destroy_process_group()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and __package__ == "homellm":  # com python -m; num caderno, não
     main()

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: da1dae1c0392412f21a0fbca223e1a483fac236a5d96f0a45845704802bec5e3
+# sha256 do que segue: 75f3120228043d7d9978a51a6c6d632c46ae425a42a04a5a0cd63e0a71c2624b
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -255,46 +255,6 @@ def create_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
-@dataclass
-class History:
-    """O que o treino mediu: uma linha por avaliação, e a perda de treino de cada passo.
-
-    `steps`, `train_loss` (média desde a avaliação anterior) e `val_loss` andam juntos; `step_loss` e `lr` têm
-    um valor por passo. Perdas em nats por alvo; `tokens` é quantos alvos o treino viu; `seconds`, quanto
-    demorou.
-    """
-
-    steps: list[int] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    step_loss: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-
-    def plot(self) -> Any:
-        """Desenha as perdas de treino e de validação contra os passos; devolve os eixos do matplotlib."""
-        import matplotlib.pyplot as plt
-
-        from homellm.plots import COLORS, decimal_comma
-
-        _, ax = plt.subplots()
-        ax.plot(range(1, len(self.step_loss) + 1), self.step_loss, color=COLORS["baseline"], lw=0.8,
-                label="treino, cada lote")  # fmt: skip
-        ax.plot(self.steps, self.train_loss, color=COLORS["token"], marker="o", ms=3, label="treino, média")
-        if not all(math.isnan(loss) for loss in self.val_loss):
-            ax.plot(self.steps, self.val_loss, color=COLORS["loss"], marker="o", ms=3, label="validação")
-        ax.set(xlabel="passo", ylabel="perda (nats por token)")
-        ax.legend()
-        decimal_comma(ax)
-        return ax
-
-
-class TrainingDiverged(RuntimeError):
-    """A perda deixou de ser um número; o último checkpoint bom continua no lugar."""
-
-
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """O tipo das contas do `autocast`: `"auto"` escolhe pelo dispositivo."""
     if precision == "auto":
@@ -315,58 +275,6 @@ class _Loss(nn.Module):
         device = batch[0].device.type
         with torch.autocast(device, self.dtype) if self.dtype != torch.float32 else nullcontext():
             return self.loss_fn(self.model, batch)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Enquanto dura, Ctrl-C só levanta uma bandeira: o passo em curso acaba antes de o laço parar."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # só a linha de execução principal recebe sinais
-        return
-    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@dataclass
-class _Position:
-    """Onde o treino está nos dados, com o que é preciso para voltar exatamente ali."""
-
-    epoch: int = 0
-    batch: int = 0  # lotes já usados nesta época
-    rng: torch.Tensor | None = None  # o gerador global quando a época começou
-    loader_rng: torch.Tensor | None = None  # o do carregador, idem
-
-
-def _batches(loader: Any, position: _Position, resume_rng: torch.Tensor | None) -> Iterator[Batch]:
-    """Os lotes, época após época, a partir de `position`, que é mantida em dia.
-
-    Num recomeço, refaz a ordem da época, pula os lotes já usados e só então devolve o gerador global ao
-    estado em que estava quando o treino parou.
-    """
-    skip, generator = position.batch, getattr(loader, "generator", None)
-    if skip:
-        torch.set_rng_state(position.rng)
-        if generator is not None and position.loader_rng is not None:
-            generator.set_state(position.loader_rng)
-    while True:
-        position.rng = torch.get_rng_state()
-        position.loader_rng = None if generator is None else generator.get_state()
-        position.batch = 0
-        for batch in loader:
-            position.batch += 1
-            if skip:
-                skip -= 1
-                if not skip:
-                    torch.set_rng_state(resume_rng)
-                continue
-            yield batch
-        if not position.batch:
-            raise ValueError("o carregador de treino não tem lote algum")
-        position.epoch += 1
 
 
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 1
@@ -474,6 +382,98 @@ def compare_tensors(expected: dict[str, torch.Tensor], found: dict[str, torch.Te
         if name in found and expected[name].shape != found[name].shape
     ]
     return "\n".join(lines)
+
+
+@dataclass
+class _Position:
+    """Onde o treino está nos dados, com o que é preciso para voltar exatamente ali."""
+
+    epoch: int = 0
+    batch: int = 0  # lotes já usados nesta época
+    rng: torch.Tensor | None = None  # o gerador global quando a época começou
+    loader_rng: torch.Tensor | None = None  # o do carregador, idem
+
+
+def _batches(loader: Any, position: _Position, resume_rng: torch.Tensor | None) -> Iterator[Batch]:
+    """Os lotes, época após época, a partir de `position`, que é mantida em dia.
+
+    Num recomeço, refaz a ordem da época, pula os lotes já usados e só então devolve o gerador global ao
+    estado em que estava quando o treino parou.
+    """
+    skip, generator = position.batch, getattr(loader, "generator", None)
+    if skip:
+        torch.set_rng_state(position.rng)
+        if generator is not None and position.loader_rng is not None:
+            generator.set_state(position.loader_rng)
+    while True:
+        position.rng = torch.get_rng_state()
+        position.loader_rng = None if generator is None else generator.get_state()
+        position.batch = 0
+        for batch in loader:
+            position.batch += 1
+            if skip:
+                skip -= 1
+                if not skip:
+                    torch.set_rng_state(resume_rng)
+                continue
+            yield batch
+        if not position.batch:
+            raise ValueError("o carregador de treino não tem lote algum")
+        position.epoch += 1
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Enquanto dura, Ctrl-C só levanta uma bandeira: o passo em curso acaba antes de o laço parar."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # só a linha de execução principal recebe sinais
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@dataclass
+class History:
+    """O que o treino mediu: uma linha por avaliação, e a perda de treino de cada passo.
+
+    `steps`, `train_loss` (média desde a avaliação anterior) e `val_loss` andam juntos; `step_loss` e `lr` têm
+    um valor por passo. Perdas em nats por alvo; `tokens` é quantos alvos o treino viu; `seconds`, quanto
+    demorou.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    step_loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def plot(self) -> Any:
+        """Desenha as perdas de treino e de validação contra os passos; devolve os eixos do matplotlib."""
+        import matplotlib.pyplot as plt
+
+        from homellm.plots import COLORS, decimal_comma
+
+        _, ax = plt.subplots()
+        ax.plot(range(1, len(self.step_loss) + 1), self.step_loss, color=COLORS["baseline"], lw=0.8,
+                label="treino, cada lote")  # fmt: skip
+        ax.plot(self.steps, self.train_loss, color=COLORS["token"], marker="o", ms=3, label="treino, média")
+        if not all(math.isnan(loss) for loss in self.val_loss):
+            ax.plot(self.steps, self.val_loss, color=COLORS["loss"], marker="o", ms=3, label="validação")
+        ax.set(xlabel="passo", ylabel="perda (nats por token)")
+        ax.legend()
+        decimal_comma(ax)
+        return ax
+
+
+class TrainingDiverged(RuntimeError):
+    """A perda deixou de ser um número; o último checkpoint bom continua no lugar."""
 
 
 def train(

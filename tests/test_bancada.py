@@ -24,7 +24,6 @@ def carrega(nome: str) -> ModuleType:
 
 
 modelo = carrega("modelo")
-contos_mini = carrega("contos_mini")
 PEQUENA = modelo.Shape(50, 12, 8, 2, 2, batch_size=3)
 DADOS = json.loads((REPO / "data/bancada.json").read_text("utf-8"))
 IMPLEMENTACOES = {"homellm", "homellm, logits inteiros", "transformers", "llms-from-scratch"}
@@ -203,30 +202,9 @@ def test_relatorio_mostra_tudo_o_que_o_arquivo_tem():
 # ------------------------------------------------------------------ contos-mini
 
 
-def test_bits_por_byte_de_um_conjunto_pesa_cada_texto_pelo_tamanho():
-    assert contos_mini.per_byte(len, ["ab", "ção"]) == pytest.approx(5 / 7)
-
-
-def test_compressores_aproveitam_o_que_ja_leram():
-    treino = "".join(f"{n} é {n * n}. " for n in range(3000)).encode("utf-8")
-    novo = treino[-2000:]
-    assert contos_mini.xz_size(treino + novo) - contos_mini.xz_size(treino) < contos_mini.xz_size(novo) / 5
-    assert contos_mini.gzip_size(novo, treino) < contos_mini.gzip_size(novo, b"x") / 5
-
-
-def test_textos_medidos_sao_os_de_fora_e_os_contos_que_o_treino_nao_le(tmp_path):
-    (tmp_path / "romance.txt").write_text("Era uma vez.\n", "utf-8")
-    textos = contos_mini.evaluation_texts([tmp_path], ["romance"])
-    assert list(textos) == ["romance", "contos, validation", "contos, test", "folhetim"]
-    lidos = contos_mini.build_corpus([], [], repeat_stories=1)
-    assert not set(lidos) & {texto for conjunto in textos.values() for texto in conjunto}
-
-
 def test_medidas_gravadas_do_contos_mini():
     medidas = json.loads((REPO / "data/modelos/contos-mini/medidas.json").read_text("utf-8"))
-    notas = medidas["bits_por_byte"]
-    for nome in medidas["textos"]:
-        ordens = [notas[f"n-grama de ordem {n}"][nome] for n in contos_mini.ORDERS]
-        assert ordens == sorted(ordens, reverse=True)
-        assert notas["contos-mini"][nome] < min(ordens)
-    assert medidas["treino"]["bytes"] > 10**7
+    gpt, *ngramas = medidas.values()
+    assert list(gpt) == list(ngramas[0]) and len(ngramas) == 4
+    assert all(gpt[nome] < min(linha[nome] for linha in ngramas) for nome in gpt)
+    assert max(gpt["romance-casaVelha"], gpt["romance-maoLuva"]) < 1.7
