@@ -1,11 +1,12 @@
 """O laço de treino: contra `F.cross_entropy`, contas à mão, e contra si mesmo depois de morrer no meio.
 
-O que precisa de outro processo (mortes, Ctrl-C, dois processos com gloo) roda este mesmo arquivo como programa: um
-pai que só importa o PyTorch e vai criando filhos com `fork`.
+Mortes, Ctrl-C e dois processos com gloo rodam este mesmo arquivo como programa: um pai que só importa o
+PyTorch e vai criando filhos com `fork`.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import math
@@ -73,6 +74,15 @@ def batches(
         x, y = torch.randint(V, (2, rows, T), generator=rng)
         result.append((x, y.masked_fill(torch.rand(rows, T, generator=rng) < ignored, IGNORE_INDEX)))
     return result
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Os mesmos números em todo processo, e mais depressa: as contas são pequenas."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -226,7 +236,7 @@ def test_evaluate_weighs_each_target_the_same():
     model = tiny(dropout=0.5)
     uneven = batches(3, rows=4, ignored=0.2) + batches(1, rows=1, seed=9, ignored=0.8)
     logits = torch.cat([model.eval()(x) for x, _ in uneven])
-    expected = F.cross_entropy(logits.flatten(0, 1), torch.cat([y for _, y in uneven]).flatten())
+    expected = F.cross_entropy(logits.detach().flatten(0, 1), torch.cat([y for _, y in uneven]).flatten())
     model.train()
     assert evaluate(model, uneven) == pytest.approx(float(expected), rel=1e-6)
     assert model.training  # volta ao modo em que estava
@@ -379,7 +389,11 @@ def test_one_step_is_adamw_by_hand():
         grad = p.grad * 0.05 / (norm + 1e-6)
         old = p.detach() * (1 - 0.01 * 0.1 * (p.dim() == 2))
         expected = old - 0.01 * grad / (grad.abs() + 1e-8)  # no primeiro passo, m/√v = g/|g|
-        torch.testing.assert_close(model.get_parameter(name).detach(), expected, rtol=1e-4, atol=1e-6)
+        seen = grad.abs() > 1e-6  # o viés de K não muda a atenção: o gradiente dele é só arredondamento
+        assert seen.any()
+        torch.testing.assert_close(
+            model.get_parameter(name).detach()[seen], expected[seen], rtol=1e-4, atol=1e-6
+        )
 
 
 def test_without_clipping_the_gradient_is_whole(monkeypatch):
@@ -629,11 +643,14 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stops", [(1,), (2,), (3,), (5,), (1, 2, 3, 4, 5), (2, 4)], ids=str)
-@pytest.mark.parametrize("name", LOADERS)
+STOPS = [(1,), (2,), (3,), (5,), (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [*itertools.product(["create_dataloader", "gerador global", "lista"], STOPS), ("com auxiliares", (2, 4))],
+)
 def test_resuming_gives_the_numbers_of_a_training_that_never_stopped(name, stops, uninterrupted, tmp_path):
-    if name == "com auxiliares" and stops != (2, 4):
-        pytest.skip("um processo auxiliar por vez: basta um dos casos")
     path, config = tmp_path / "c.safetensors", replace(LONG, eval_every=1)
     for stop in stops:  # cai depois de gravar o passo `stop`
         with pytest.raises(Crash):
@@ -669,7 +686,7 @@ def test_resuming_what_is_finished_only_loads_it(tmp_path):
     done = train(model, batches(3), None, TrainConfig(), checkpoint=path, progress=False)
     before, again = path.read_bytes(), tiny(seed=50)
     history = train(again, batches(3), None, TrainConfig(), checkpoint=path, resume=True, progress=False)
-    assert asdict(history) == pytest.approx(asdict(done), nan_ok=True)
+    assert json.dumps(asdict(history)) == json.dumps(asdict(done))
     assert same(weights(again), weights(model)) and path.read_bytes() == before
 
 
@@ -704,7 +721,7 @@ def diverge_at(step: int, how: str):
     def loss_fn(model, batch):
         loss = language_model_loss(model, batch)
         if how == "validação":
-            return loss if model.training or next(calls) < step else loss * math.nan
+            return loss if model.training or next(calls) < len(VAL) * step else loss * math.nan
         if not model.training or next(calls) != step:
             return loss
         if how == "gradiente":  # √0 vale 0, e a derivada não existe
@@ -739,7 +756,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(how, tmp_path):
 
 def test_a_rate_too_high_is_noticed_before_the_weights_are_kept(tmp_path):
     config = TrainConfig(max_steps=4, eval_every=1, learning_rate=1e30)
-    with pytest.raises(TrainingDiverged, match="taxa 1.00e.30"):
+    with pytest.raises(TrainingDiverged, match=r"taxa \d\.\d\de\+(29|30)"):
         train(tiny(), batches(4), VAL, config, checkpoint=tmp_path / "c", progress=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -912,7 +929,6 @@ def many_steps(path: Path) -> None:
 def kill(folder: str) -> None:
     """Mata o treino em momentos ao acaso, e o deixa acabar: os filhos que herdam um checkpoint o leem."""
     rng, path = random.Random(0), Path(folder) / "c.safetensors"
-    sizes = set()
     for _ in range(8):
         child = in_child(many_steps, path)
         before, limit = path.stat().st_mtime_ns if path.exists() else 0, time.monotonic() + 60
@@ -921,7 +937,6 @@ def kill(folder: str) -> None:
         time.sleep(rng.uniform(0, 0.05))  # uns passos depois, em qualquer ponto de um
         os.kill(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] in (signal.SIGKILL, 0)  # morto, ou acabou antes
-        sizes.add(path.stat().st_size > 0)
         print("passos:", len(header(path)["state"]["history"]["step_loss"]))
     assert os.waitpid(in_child(many_steps, path), 0)[1] == 0
     print("pasta:", sorted(p.name for p in Path(folder).iterdir()))
@@ -984,7 +999,7 @@ def one_of_two(rank: int, folder: Path) -> None:
         model = tiny(seed=rank)  # pesos diferentes: valem os do processo 0
         config = TrainConfig(max_steps=12, learning_rate=0.01, accumulation_steps=accumulation, eval_every=4)
         called = []
-        history = train(model, shared_batches(), VAL, config, on_eval=lambda step, m, called=called: called.append(step),
+        history = train(model, shared_batches(), VAL, config, on_eval=lambda n, m, c=called: c.append(n),
                         checkpoint=folder / f"dois-{accumulation}", progress=False)  # fmt: skip
         assert called == ([] if rank else [0, 4, 8, 12])
         (folder / f"{rank}-{accumulation}.json").write_text(json.dumps(asdict(history)))
@@ -996,7 +1011,7 @@ def one_of_two(rank: int, folder: Path) -> None:
     try:
         train(tiny(seed=0), batches(2, rows=3), None, TrainConfig(), progress=False)
     except ValueError as error:
-        print(error)
+        (folder / f"{rank}-erro").write_text(str(error))
     dist.destroy_process_group()
 
 
@@ -1007,8 +1022,9 @@ def two_processes(folder: str) -> None:
 
 @needs_fork
 def test_two_processes_give_the_curve_of_one(tmp_path):
-    said = program("two_processes", tmp_path)
-    assert said.splitlines() == ["um lote de 3 não se divide por 2 processos"] * 2
+    program("two_processes", tmp_path)
+    for rank in range(2):
+        assert (tmp_path / f"{rank}-erro").read_text() == "um lote de 3 não se divide por 2 processos"
     for accumulation in (1, 2):
         config = TrainConfig(max_steps=12, learning_rate=0.01, accumulation_steps=accumulation, eval_every=4)
         model = tiny(seed=0)
@@ -1030,4 +1046,5 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
 
 
 if __name__ == "__main__":
+    importlib.import_module("torch._dynamo")  # o otimizador o importa: uma vez aqui, e não em cada filho
     globals()[sys.argv[1]](*sys.argv[2:])
