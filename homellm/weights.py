@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 02570796b6af26dd3a2486ffc17546eaecca964369b203799041d611e05437e3
+# sha256 do que segue: 8cb91c52c295d9f1b67a21010f9ed8250fffeccfc946d57417052d80ed2ef249
 """Pesos que entram e saem: o formato do livro, o do GPT-2 no Hugging Face, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`. Nada disso executa
@@ -424,7 +424,8 @@ def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
         "decoder": bytes_,
         "model": {
             "type": "BPE",
-            "vocab": {name(token): i for token, i in tokenizer.tokens.items()},
+            # os especiais também, ou a biblioteca lhes dá os ids seguintes
+            "vocab": {name(token): i for token, i in tokenizer.tokens.items()} | tokenizer.special_tokens,
             "merges": [[name(left), name(right)] for left, right in tokenizer.merges],
         },
     }
