@@ -1,9 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-<<<<<<< HEAD
-# sha256 do que segue: 041c0821e552e7976c23bc0dbe910242cfa803e0ab0502acb0e1a129dddf7a4d
-=======
-# sha256 do que segue: 33ca949d2989d502ba45b0ee9f991461972856c1aad1361071e10cc513971408
->>>>>>> testes05
+# sha256 do que segue: cf10c4085f008d85d0454c2ab9924e4af311103458bef3de4de69f6bec6bd713
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini

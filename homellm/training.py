@@ -1,9 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-<<<<<<< HEAD
-# sha256 do que segue: 75f3120228043d7d9978a51a6c6d632c46ae425a42a04a5a0cd63e0a71c2624b
-=======
-# sha256 do que segue: d9014cf4ec5eac6ba739209eec06abc3a4d1058ec5b666ff294752116f42cf3a
->>>>>>> testes05
+# sha256 do que segue: decd36fd8e0e56df0e4d5ed518d99adc193bf01af9ce586342eed19f5844e8dc
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
