@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: cf10c4085f008d85d0454c2ab9924e4af311103458bef3de4de69f6bec6bd713
+# sha256 do que segue: 66ac0c6d759d603ce4580390cf84435fbd4dc6cbac8b321fb0c7f0db0ebe6ce0
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -9,9 +9,10 @@ Pode ser interrompido (Ctrl-C, queda de luz) e chamado de novo com os mesmos arg
 parou. Com várias GPUs, `torchrun --nproc_per_node=N -m homellm.pretrain …`. O capítulo 5 do livro explica o
 módulo.
 
->>> print(join_wrapped("Era uma noite de\\nchuva fina na cidade.\\n— Entre, disse ela."))
-Era uma noite de chuva fina na cidade.
-— Entre, disse ela.
+>>> page = "Era uma noite de chuva fina e de vento na\\ncidade toda, sem ninguém nas ruas escuras.\\n— Entre."
+>>> print(join_wrapped(page))
+Era uma noite de chuva fina e de vento na cidade toda, sem ninguém nas ruas escuras.
+— Entre.
 """
 
 from __future__ import annotations
