@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md, book/05-pre-treino.md. NÃO EDITE.
-# sha256 do que segue: 17b1a2b1251d1badbe96d09a1b1460a93145288ef467f97d8c4a0d20cb7da831
+# sha256 do que segue: 7481163ad440e284410d8269547f7e128cf1967f6a2582b314117972b8e32227
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
@@ -36,7 +36,7 @@ def next_token_probs(
     >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
     [[0.0, 1.0, 0.0]]
     """
-    if temperature < 0:
+    if not temperature >= 0:  # recusa também nan
         raise ValueError(f"temperature={temperature}: precisa ser 0 (sempre o mais provável) ou mais")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
