@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 8cb91c52c295d9f1b67a21010f9ed8250fffeccfc946d57417052d80ed2ef249
+# sha256 do que segue: 79821ef618adb52d22fa5c435b62474ef9979c89825f20453c706e2c2e14524e
 """Pesos que entram e saem: o formato do livro, o do GPT-2 no Hugging Face, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`. Nada disso executa
@@ -180,6 +180,15 @@ def save_pretrained(
     write_folder(folder, model, tokenizer, {"model": asdict(model.config)}, dtype)
 
 
+GPT2_NAMES = {  # nome que o leitor usa → nome em `corpus.MANIFEST`
+    "gpt2": "gpt2", "gpt2-small": "gpt2", "124M": "gpt2",
+    "gpt2-medium": "gpt2-medium", "355M": "gpt2-medium",
+    "gpt2-large": "gpt2-large", "774M": "gpt2-large",
+    "gpt2-xl": "gpt2-xl", "1558M": "gpt2-xl",
+    "gpt2-small-portuguese": "gpt2-small-portuguese",
+}  # fmt: skip
+
+
 def find_model(name: str | Path) -> Path:
     """A pasta de um modelo: o caminho dado, ou um dos que vêm com o pacote, em `data/modelos`."""
     if (Path(name) / "config.json").is_file():
@@ -222,15 +231,6 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
     model = build_gpt(folder / "config.json", description["model"])
     read_weights(folder, model)
     return model, BPETokenizer.load(folder / "tokenizer.json")
-
-
-GPT2_NAMES = {  # nome que o leitor usa → nome em `corpus.MANIFEST`
-    "gpt2": "gpt2", "gpt2-small": "gpt2", "124M": "gpt2",
-    "gpt2-medium": "gpt2-medium", "355M": "gpt2-medium",
-    "gpt2-large": "gpt2-large", "774M": "gpt2-large",
-    "gpt2-xl": "gpt2-xl", "1558M": "gpt2-xl",
-    "gpt2-small-portuguese": "gpt2-small-portuguese",
-}  # fmt: skip
 
 
 def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
