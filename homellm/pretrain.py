@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 33ca949d2989d502ba45b0ee9f991461972856c1aad1361071e10cc513971408
+# sha256 do que segue: fac8855f6373af333a411ec168365e07e79e82f76e89bd3eb2e21eede9a2f785
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -9,8 +9,8 @@ Pode ser interrompido (Ctrl-C, queda de luz) e chamado de novo com os mesmos arg
 parou. Com várias GPUs, `torchrun --nproc_per_node=N -m homellm.pretrain …`. O capítulo 5 do livro explica o
 módulo.
 
->>> print(join_wrapped("Era uma noite de\\nchuva fina na cidade.\\n— Entre, disse ela."))
-Era uma noite de chuva fina na cidade.
+>>> print(join_wrapped("Era noite de chuva fina na cidade, e ninguém\\nbateu à porta.\\n— Entre, disse ela."))
+Era noite de chuva fina na cidade, e ninguém bateu à porta.
 — Entre, disse ela.
 """
 
@@ -44,7 +44,7 @@ def join_wrapped(text: str) -> str:
     """Desfaz as quebras de página impressa: cada parágrafo numa linha; os versos ficam como estão.
 
     Uma linha continua na seguinte se a primeira palavra desta já não cabia nela, e se não é uma fala que
-    começa. Um texto que já tem um parágrafo por linha não muda.
+    começa. Um texto que já tem um parágrafo por linha, ou só versos curtos, não muda.
     """
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).splitlines()]
     lengths = sorted(len(line) for line in lines if line)
