@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
 # sha256 do que segue: 581460ae85894dc148b380e768d353b378d668f5c10cddedfc8201e65b966c18
 """Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 

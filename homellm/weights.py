@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b515e496b36edc522d7474b98625aeb7ebf10cfea48d52fff19d84c340d45927
+# sha256 do que segue: 79821ef618adb52d22fa5c435b62474ef9979c89825f20453c706e2c2e14524e
 """Pesos que entram e saem: o formato do livro, o do GPT-2 no Hugging Face, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`. Nada disso executa
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -298,10 +299,14 @@ def _convert_bin(folder: Path) -> None:
     source, target = folder / "pytorch_model.bin", folder / "model.safetensors"
     if target.is_file() or (folder / "model.safetensors.index.json").is_file() or not source.is_file():
         return
+    if torch.__version__ < (2, 6):  # antes, o leitor restrito do PyTorch ainda deixava executar código
+        raise RuntimeError(f"{source}: ler este formato com segurança pede torch 2.6; atualize o PyTorch")
     try:
-        data = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
+        data = torch.load(source, map_location="cpu", weights_only=True, mmap=is_zipfile(source))
     except Exception as error:  # o leitor restrito do PyTorch levanta várias
         raise ValueError(f"{source}: não é um arquivo só de tensores, ou está truncado ({error})") from error
+    if not isinstance(data, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in data.values()):
+        raise ValueError(f"{source}: esperava um dicionário de tensores")
     with _replacing(target) as temporary:
         save_file(
             {name: tensor.contiguous().clone() for name, tensor in data.items()}, temporary, {"format": "pt"}
@@ -419,7 +424,8 @@ def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
         "decoder": bytes_,
         "model": {
             "type": "BPE",
-            "vocab": {name(token): i for token, i in tokenizer.tokens.items()},
+            # os especiais também, ou a biblioteca lhes dá os ids seguintes
+            "vocab": {name(token): i for token, i in tokenizer.tokens.items()} | tokenizer.special_tokens,
             "merges": [[name(left), name(right)] for left, right in tokenizer.merges],
         },
     }

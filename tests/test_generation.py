@@ -79,6 +79,7 @@ def test_cada_linha_e_filtrada_sozinha():
     ("options", "message"),
     [
         (dict(temperature=-1), "temperature=-1"),
+        (dict(temperature=float("nan")), "temperature=nan"),
         (dict(top_k=0), "top_k=0: precisa ser ao menos 1"),
         (dict(top_p=0), r"top_p=0: precisa estar em \(0, 1\]"),
         (dict(top_p=1.1), "top_p=1.1"),
@@ -227,7 +228,7 @@ NO_SPECIALS = BPETokenizer({bytes([b]): b for b in range(256)}, {})
 
 
 def speaks(text: str, then: int | None = 256):
-    """Um "modelo" que, na ordem, aposta em cada byte de `text`, e depois em `then`; anota os ids que recebeu."""
+    """Um "modelo" que, na ordem, aposta em cada byte de `text`, e depois em `then`; anota o que recebeu."""
     script, calls = [*text.encode("utf-8"), then], []
 
     def model(ids: torch.Tensor) -> torch.Tensor:

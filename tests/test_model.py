@@ -147,11 +147,20 @@ def test_a_inicializacao_e_a_do_gpt2():
         for linear in (block.attention.proj, block.mlp.proj):
             assert linear.weight.std().item() == pytest.approx(0.02 / 4, rel=0.03)
     assert model.position_embedding.weight.std().item() == pytest.approx(0.02, rel=0.03)
+    assert model.token_embedding.weight.std().item() == pytest.approx(0.02, rel=0.03)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             assert not parameter.any(), name
         elif "norm" in name:
             assert (parameter == 1).all(), name
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_matriz_de_saida_encolhe_quando_e_larga(tie):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(500, 8, emb_dim=900, n_heads=9, n_layers=1, tie_weights=tie))
+    for table in (model.token_embedding, model.head):
+        assert table.weight.std().item() == pytest.approx(0.36 / 30, rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["mini", "contos-mini", "t4", "gpt2-small"])
