@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md, book/05-pre-treino.md. NÃO EDITE.
-# sha256 do que segue: 95b6ad596d8c961ee0a506598cc444360088b246450fdebd3216a715642e4712
+# sha256 do que segue: 7481163ad440e284410d8269547f7e128cf1967f6a2582b314117972b8e32227
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
@@ -36,7 +36,7 @@ def next_token_probs(
     >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
     [[0.0, 1.0, 0.0]]
     """
-    if temperature < 0:
+    if not temperature >= 0:  # recusa também nan
         raise ValueError(f"temperature={temperature}: precisa ser 0 (sempre o mais provável) ou mais")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
@@ -85,6 +85,33 @@ def _eval_mode(model: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
             model.train()
 
 
+def _last_logits(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    ids: torch.Tensor,
+    cache: KVCache | None,
+    output: torch.Tensor | None,
+) -> torch.Tensor:
+    """Os logits da última posição, `(B, V)`. A um `GPT` vai só a janela ou, com cache, só o que falta nele.
+
+    `output` é a matriz de saída transposta, `(C, V)`, ou `None` para usar a do modelo.
+    """
+    if not isinstance(model, GPT):
+        return model(ids)[:, -1]
+    limit = model.config.context_length
+    if cache is not None and ids.shape[1] <= limit:
+        features = model.features(ids[:, cache.length :], cache)
+    else:  # ao deslizar a janela, todas as posições mudam, e nada do cache serve
+        features = model.features(ids[:, -limit:])
+    last = features[:, -1]  # (B, C)
+    return model.head(last) if output is None else last @ output
+
+
+def _draw(probs: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """Um id por linha de `probs`, `(B, V) → (B,)`, sorteado no dispositivo do gerador, se há um."""
+    device = probs.device if generator is None else generator.device
+    return torch.multinomial(probs.to(device), 1, generator=generator)[:, 0].to(probs.device)
+
+
 @torch.no_grad()
 def stream(
     model: Callable[[torch.Tensor], torch.Tensor],
@@ -103,31 +130,19 @@ def stream(
         raise ValueError(f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
-    gpt = model if isinstance(model, GPT) else None
-    cache = KVCache() if use_cache and gpt else None
-    output = None
-    if cache and ids.device.type == "cpu" and max_new_tokens >= 16:
-        # um vetor vezes uma matriz (C, V) lê a memória em ordem; a cópia se paga em poucos tokens
-        output = gpt.head.weight.t().contiguous()
+    cache = output = None
+    if use_cache and isinstance(model, GPT):
+        cache = KVCache()
+        if ids.device.type == "cpu" and max_new_tokens >= 16:  # a cópia se paga em poucos tokens
+            output = model.head.weight.t().contiguous()
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     with _eval_mode(model):
         for _ in range(max_new_tokens):
-            if gpt and ids.shape[1] > gpt.config.context_length:
-                cache = None  # a janela desliza: todas as posições mudam, e nada do cache serve
-            if gpt is None:
-                logits = model(ids)[:, -1]
-            else:
-                window = ids[:, cache.length :] if cache else ids[:, -gpt.config.context_length :]
-                last = gpt.features(window, cache)[:, -1]  # (B, C)
-                logits = gpt.head(last) if output is None else last @ output
+            logits = _last_logits(model, ids, cache, output)
             if repetition_penalty != 1:
                 logits = penalize_repetition(logits, ids, repetition_penalty)
             probs = next_token_probs(logits, temperature, top_k, top_p)
-            if temperature == 0:
-                new = probs.argmax(-1)
-            else:
-                device = probs.device if generator is None else generator.device
-                new = torch.multinomial(probs.to(device), 1, generator=generator)[:, 0].to(ids.device)
+            new = probs.argmax(-1) if temperature == 0 else _draw(probs, generator)
             if eos_id is not None:
                 new = new.masked_fill(finished, eos_id)
                 finished |= new == eos_id

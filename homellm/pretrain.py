@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: f7c9bf6bd821d34060d5ac37cdeda17e144637c7006992390411433e8edd737b
+# sha256 do que segue: 66ac0c6d759d603ce4580390cf84435fbd4dc6cbac8b321fb0c7f0db0ebe6ce0
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -9,9 +9,10 @@ Pode ser interrompido (Ctrl-C, queda de luz) e chamado de novo com os mesmos arg
 parou. Com várias GPUs, `torchrun --nproc_per_node=N -m homellm.pretrain …`. O capítulo 5 do livro explica o
 módulo.
 
->>> print(join_wrapped("Era uma noite de\\nchuva fina na cidade.\\n— Entre, disse ela."))
-Era uma noite de chuva fina na cidade.
-— Entre, disse ela.
+>>> page = "Era uma noite de chuva fina e de vento na\\ncidade toda, sem ninguém nas ruas escuras.\\n— Entre."
+>>> print(join_wrapped(page))
+Era uma noite de chuva fina e de vento na cidade toda, sem ninguém nas ruas escuras.
+— Entre.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,14 +50,14 @@ def join_wrapped(text: str) -> str:
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).splitlines()]
     lengths = sorted(len(line) for line in lines if line)
     margin = lengths[int(0.9 * len(lengths))] if lengths else 0
-    if margin > 120:  # não são linhas impressas
+    if not 40 < margin <= 120:  # não são linhas impressas: parágrafos inteiros, ou só versos
         return "\n".join(lines)
     paragraphs: list[str] = []
     for before, line in zip(["", *lines], lines, strict=False):
         ended = before.endswith((".", "!", "?", "…", ":", "”")) and line.startswith("—")
         first = len(line.split(" ", 1)[0])
         if before and line and len(before) + 1 + first > 0.92 * margin and not ended:
-            paragraphs[-1] += " " + line
+            paragraphs[-1] += line if re.search(r"\w-$", before) else " " + line  # disse-/lhe
         else:
             paragraphs.append(line)
     return "\n".join(paragraphs)
@@ -63,14 +65,19 @@ def join_wrapped(text: str) -> str:
 
 def read_documents(folders: list[Path], held_out: list[str]) -> Iterator[tuple[str, str]]:
     """`(nome, texto)` de cada `.txt` das pastas, em ordem, salvo os de `held_out` (nomes sem `.txt`)."""
-    paths = sorted(path for folder in folders for path in folder.rglob("*.txt"))
-    if not paths:
-        raise FileNotFoundError(f"não há arquivo .txt em {', '.join(map(str, folders))}")
+    found = {folder: list(folder.rglob("*.txt")) for folder in folders}
+    if empty := [str(folder) for folder, files in found.items() if not files]:
+        raise FileNotFoundError(f"não há arquivo .txt em {', '.join(empty)}")
+    paths = sorted(path for files in found.values() for path in files)
     if unknown := set(held_out) - {path.stem for path in paths}:
         raise ValueError(f"não há arquivo com o nome {', '.join(sorted(unknown))} para deixar de fora")
     for path in paths:
         if path.stem not in held_out:
-            yield path.stem, join_wrapped(path.read_text("utf-8"))
+            try:
+                text = path.read_text("utf-8-sig")  # sem a marca que o Windows põe no começo
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}: não é UTF-8 ({error}); salve-o em UTF-8") from error
+            yield path.stem, join_wrapped(text)
 
 
 def build_corpus(folders: list[Path], held_out: list[str], repeat_stories: int, seed: int = 0) -> list[str]:
@@ -93,7 +100,8 @@ def prepare(output: Path, args: argparse.Namespace) -> BPETokenizer:
         tokenizer = BPETokenizer.load(path)
         validation = [f"{story.title}\n\n{story.text}" for story in load_table("contos", split="validation")]
         for name, texts in (("treino.ids", documents), ("validacao.ids", validation)):
-            ids = tokenizer.encode_iterable((text + END for text in texts), allowed_special=[END])
+            end = tokenizer.special_tokens[END]  # posto como id: escrito num texto, END é texto comum
+            ids = (i for text in texts for i in (*tokenizer.encode(text), end))
             total = write_token_file(output / name, ids, tokenizer.vocab_size)
             print(f"{name}: {len(texts)} documentos, {total:,} tokens", flush=True)
     return BPETokenizer.load(path)
@@ -169,5 +177,5 @@ def main(arguments: list[str] | None = None) -> None:
         dist.destroy_process_group()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and __package__ == "homellm":  # com python -m; num caderno, não
     main()

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: da1dae1c0392412f21a0fbca223e1a483fac236a5d96f0a45845704802bec5e3
+# sha256 do que segue: decd36fd8e0e56df0e4d5ed518d99adc193bf01af9ce586342eed19f5844e8dc
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -70,18 +70,19 @@ class _ChunkedLoss(torch.autograd.Function):
             probs = logits.exp_()  # na mesma memória
             norm = probs.sum(-1, keepdim=True)
             total += ((norm.log() - picked)[:, 0] * valid).sum()
-            probs.mul_(valid[:, None] / (norm * count))
-            probs.scatter_add_(-1, safe, -(valid[:, None] / count).to(probs.dtype))
-            grad = probs.to(h.dtype)  # (n, V): d perda / d logits
+            probs.mul_(valid[:, None] / norm)
+            probs.scatter_add_(-1, safe, -valid[:, None].to(probs.dtype))
+            grad = probs.to(h.dtype)  # (n, V): d soma / d logits; já dividida por count, sumiria em fp16
             grad_hidden[start : start + rows] = grad @ weight.to(h.dtype)
             grad_weight += (grad.t() @ h).to(weight.dtype)
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight, count)
         return total / count
 
     @staticmethod
     def backward(ctx, grad_output):
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad_output, grad_weight * grad_output, None, None
+        grad_hidden, grad_weight, count = ctx.saved_tensors
+        scale = grad_output / count
+        return grad_hidden * scale, grad_weight * scale, None, None
 
 
 def chunked_next_token_loss(
@@ -205,16 +206,18 @@ class TrainConfig:
         object.__setattr__(self, "betas", tuple(self.betas))  # o JSON devolve lista
         for name in ("epochs", "max_steps", "accumulation_steps", "eval_every", "eval_batches"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is not None and (type(value) is not int or value < 1):
                 raise ValueError(f"{name}={value!r}: precisa ser um inteiro de ao menos 1")
         if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
             raise ValueError(f"learning_rate={self.learning_rate}: precisa ser um número maior que 0")
         if self.grad_clip is not None and not self.grad_clip > 0:
             raise ValueError(f"grad_clip={self.grad_clip}: precisa ser maior que 0, ou None para não limitar")
-        if self.warmup_steps < 0 or self.weight_decay < 0 or not 0 <= self.final_lr <= 1:
+        if type(self.warmup_steps) is not int or self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps={self.warmup_steps!r}: precisa ser um inteiro de ao menos 0")
+        if not 0 <= self.weight_decay < math.inf or not 0 <= self.final_lr <= 1:
             raise ValueError(
-                f"warmup_steps={self.warmup_steps} e weight_decay={self.weight_decay} não podem ser "
-                f"negativos, e final_lr={self.final_lr} precisa estar entre 0 e 1"
+                f"weight_decay={self.weight_decay} não pode ser negativo, e final_lr={self.final_lr} precisa "
+                "estar entre 0 e 1"
             )
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas={self.betas}: são dois números em [0, 1)")
@@ -253,6 +256,194 @@ def create_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW
     ]
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in params)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """O tipo das contas do `autocast`: `"auto"` escolhe pelo dispositivo."""
+    if precision == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+class _Loss(nn.Module):
+    """O modelo e a perda num módulo só: é o que se compila e o que o DDP embrulha."""
+
+    def __init__(self, model: nn.Module, loss_fn: LossFunction, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.loss_fn, self.dtype = model, loss_fn, dtype
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        device = batch[0].device.type
+        with torch.autocast(device, self.dtype) if self.dtype != torch.float32 else nullcontext():
+            return self.loss_fn(self.model, batch)
+
+
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 1
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    tensors: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Grava num só arquivo safetensors o que é preciso para continuar: pesos, otimizador, sorteios e `state`.
+
+    `state` é o que couber em JSON; `tensors`, tensores avulsos. Escreve com outro nome, espera o disco
+    confirmar e só então troca: morra quando morrer o processo, em `path` há sempre um checkpoint inteiro.
+    """
+    path = Path(path)
+    data = {f"model/{name}": p.detach() for name, p in _named_tensors(model)}
+    saved = optimizer.state_dict()
+    for index, slots in saved["state"].items():
+        data |= {f"optimizer/{index}/{name}": value for name, value in slots.items()}
+    data["rng/cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        data["rng/cuda"] = torch.cuda.get_rng_state()
+    data |= {f"extra/{name}": tensor for name, tensor in (tensors or {}).items()}
+    header = {
+        "format": CHECKPOINT_FORMAT,
+        "version": CHECKPOINT_VERSION,
+        "param_groups": saved["param_groups"],
+        "state": state,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")  # sempre o mesmo: mortes seguidas não enchem o disco
+    try:
+        save_file({n: t.contiguous() for n, t in data.items()}, temporary, {"homellm": json.dumps(header)})
+        with temporary.open("rb+") as file:  # o Windows só confirma o que está aberto para escrita
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(
+    path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Devolve o modelo (e o otimizador) ao estado de `save_checkpoint`; devolve `state` e os tensores
+    avulsos.
+
+    Com o otimizador, volta também o gerador de sorteios. Nada muda se o arquivo não serve.
+
+    Erros: `FileNotFoundError`; `ValueError` se o arquivo está truncado, é outra coisa ou é de outro modelo.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: não há checkpoint com esse nome")
+    try:
+        with safe_open(path, framework="pt") as file:
+            try:
+                header = json.loads((file.metadata() or {}).get("homellm", "{}"))
+            except json.JSONDecodeError:
+                header = None
+            if not isinstance(header, dict) or header.get("format") != CHECKPOINT_FORMAT:
+                raise ValueError(f"{path}: é um arquivo safetensors, mas não um checkpoint deste livro")
+            if header.get("version") != CHECKPOINT_VERSION:
+                raise ValueError(
+                    f"{path}: versão {header.get('version')}; este homellm lê a {CHECKPOINT_VERSION}"
+                )
+            data = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: arquivo truncado ou estragado ({error}); use uma cópia anterior"
+        ) from error
+    mine = dict(_named_tensors(model))
+    theirs = {name.removeprefix("model/"): t for name, t in data.items() if name.startswith("model/")}
+    if problems := compare_tensors(mine, theirs):
+        raise ValueError(f"{path}: os pesos são de outro modelo:\n{problems}")
+    if optimizer is not None:
+        trained = [len(group["params"]) for group in optimizer.param_groups]
+        if (saved := [len(group["params"]) for group in header["param_groups"]]) != trained:
+            raise ValueError(f"{path}: treina {saved} matrizes e vetores, e este modelo, {trained}")
+    with torch.no_grad():
+        for name, tensor in mine.items():
+            tensor.copy_(theirs[name])
+    if optimizer is not None:
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in data.items():
+            if name.startswith("optimizer/"):
+                _, index, slot = name.split("/")
+                slots.setdefault(int(index), {})[slot] = tensor
+        optimizer.load_state_dict({"state": slots, "param_groups": header["param_groups"]})
+        torch.set_rng_state(data["rng/cpu"])
+        if "rng/cuda" in data and torch.cuda.is_available():
+            torch.cuda.set_rng_state(data["rng/cuda"])
+    extra = {name.removeprefix("extra/"): t for name, t in data.items() if name.startswith("extra/")}
+    return header["state"], extra
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parâmetros (cada um uma vez) e *buffers*, com o nome de cada um."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def compare_tensors(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> str:
+    """O que falta, o que sobra e o que tem outra forma, uma linha por tensor; `""` se tudo casa."""
+    lines = [f"- falta {name}, {tuple(expected[name].shape)}" for name in expected if name not in found]
+    lines += [f"- sobra {name}, {tuple(found[name].shape)}" for name in found if name not in expected]
+    lines += [
+        f"- {name}: esperava {tuple(expected[name].shape)}, veio {tuple(found[name].shape)}"
+        for name in expected
+        if name in found and expected[name].shape != found[name].shape
+    ]
+    return "\n".join(lines)
+
+
+@dataclass
+class _Position:
+    """Onde o treino está nos dados, com o que é preciso para voltar exatamente ali."""
+
+    epoch: int = 0
+    batch: int = 0  # lotes já usados nesta época
+    rng: torch.Tensor | None = None  # o gerador global quando a época começou
+    loader_rng: torch.Tensor | None = None  # o do carregador, idem
+
+
+def _batches(loader: Any, position: _Position, resume_rng: torch.Tensor | None) -> Iterator[Batch]:
+    """Os lotes, época após época, a partir de `position`, que é mantida em dia.
+
+    Num recomeço, refaz a ordem da época, pula os lotes já usados e só então devolve o gerador global ao
+    estado em que estava quando o treino parou.
+    """
+    skip, generator = position.batch, getattr(loader, "generator", None)
+    if skip:
+        torch.set_rng_state(position.rng)
+        if generator is not None and position.loader_rng is not None:
+            generator.set_state(position.loader_rng)
+    while True:
+        position.rng = torch.get_rng_state()
+        position.loader_rng = None if generator is None else generator.get_state()
+        position.batch = 0
+        for batch in loader:
+            position.batch += 1
+            if skip:
+                skip -= 1
+                if not skip:
+                    torch.set_rng_state(resume_rng)
+                continue
+            yield batch
+        if not position.batch:
+            raise ValueError("o carregador de treino não tem lote algum")
+        position.epoch += 1
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Enquanto dura, Ctrl-C só levanta uma bandeira: o passo em curso acaba antes de o laço parar."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # só a linha de execução principal recebe sinais
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @dataclass
@@ -295,187 +486,6 @@ class TrainingDiverged(RuntimeError):
     """A perda deixou de ser um número; o último checkpoint bom continua no lugar."""
 
 
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """O tipo das contas do `autocast`: `"auto"` escolhe pelo dispositivo."""
-    if precision == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-class _Loss(nn.Module):
-    """O modelo e a perda num módulo só: é o que se compila e o que o DDP embrulha."""
-
-    def __init__(self, model: nn.Module, loss_fn: LossFunction, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model, self.loss_fn, self.dtype = model, loss_fn, dtype
-
-    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
-        device = batch[0].device.type
-        with torch.autocast(device, self.dtype) if self.dtype != torch.float32 else nullcontext():
-            return self.loss_fn(self.model, batch)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Enquanto dura, Ctrl-C só levanta uma bandeira: o passo em curso acaba antes de o laço parar."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # só a linha de execução principal recebe sinais
-        return
-    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@dataclass
-class _Position:
-    """Onde o treino está nos dados, com o que é preciso para voltar exatamente ali."""
-
-    epoch: int = 0
-    batch: int = 0  # lotes já usados nesta época
-    rng: torch.Tensor | None = None  # o gerador global quando a época começou
-    loader_rng: torch.Tensor | None = None  # o do carregador, idem
-
-
-def _batches(loader: Any, position: _Position, resume_rng: torch.Tensor | None) -> Iterator[Batch]:
-    """Os lotes, época após época, a partir de `position`, que é mantida em dia.
-
-    Num recomeço, refaz a ordem da época, pula os lotes já usados e só então devolve o gerador global ao
-    estado em que estava quando o treino parou.
-    """
-    skip, generator = position.batch, getattr(loader, "generator", None)
-    if skip:
-        torch.set_rng_state(position.rng)
-        if generator is not None and position.loader_rng is not None:
-            generator.set_state(position.loader_rng)
-    while True:
-        position.rng = torch.get_rng_state()
-        position.loader_rng = None if generator is None else generator.get_state()
-        position.batch = 0
-        for batch in loader:
-            position.batch += 1
-            if skip:
-                skip -= 1
-                if not skip:
-                    torch.set_rng_state(resume_rng)
-                continue
-            yield batch
-        if not position.batch:
-            raise ValueError("o carregador de treino não tem lote algum")
-        position.epoch += 1
-
-
-CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 1
-
-
-def save_checkpoint(
-    path: str | Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: dict[str, Any],
-    tensors: dict[str, torch.Tensor] | None = None,
-) -> None:
-    """Grava num só arquivo safetensors o que é preciso para continuar: pesos, otimizador, sorteios e `state`.
-
-    `state` é o que couber em JSON; `tensors`, tensores avulsos. Escreve com outro nome, espera o disco
-    confirmar e só então troca: morra quando morrer o processo, em `path` há sempre um checkpoint inteiro.
-    """
-    path = Path(path)
-    data = {f"model/{name}": p.detach() for name, p in _named_tensors(model)}
-    saved = optimizer.state_dict()
-    for index, slots in saved["state"].items():
-        data |= {f"optimizer/{index}/{name}": value for name, value in slots.items()}
-    data["rng/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        data["rng/cuda"] = torch.cuda.get_rng_state()
-    data |= {f"extra/{name}": tensor for name, tensor in (tensors or {}).items()}
-    header = {
-        "format": CHECKPOINT_FORMAT,
-        "version": CHECKPOINT_VERSION,
-        "param_groups": saved["param_groups"],
-        "state": state,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file({n: t.contiguous() for n, t in data.items()}, temporary, {"homellm": json.dumps(header)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_checkpoint(
-    path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Devolve o modelo (e o otimizador) ao estado de `save_checkpoint`; devolve `state` e os tensores
-    avulsos.
-
-    Com o otimizador, volta também o gerador de sorteios. Nada muda se o arquivo não serve.
-
-    Erros: `FileNotFoundError`; `ValueError` se o arquivo está truncado, é outra coisa ou é de outro modelo.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: não há checkpoint com esse nome")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("homellm", "{}"))
-            if header.get("format") != CHECKPOINT_FORMAT:
-                raise ValueError(f"{path}: é um arquivo safetensors, mas não um checkpoint deste livro")
-            if header["version"] != CHECKPOINT_VERSION:
-                raise ValueError(
-                    f"{path}: versão {header['version']}; este homellm lê a {CHECKPOINT_VERSION}"
-                )
-            data = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: arquivo truncado ou estragado ({error}); use uma cópia anterior"
-        ) from error
-    mine = dict(_named_tensors(model))
-    theirs = {name.removeprefix("model/"): t for name, t in data.items() if name.startswith("model/")}
-    if problems := compare_tensors(mine, theirs):
-        raise ValueError(f"{path}: os pesos são de outro modelo:\n{problems}")
-    with torch.no_grad():
-        for name, tensor in mine.items():
-            tensor.copy_(theirs[name])
-    if optimizer is not None:
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in data.items():
-            if name.startswith("optimizer/"):
-                _, index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = tensor
-        optimizer.load_state_dict({"state": slots, "param_groups": header["param_groups"]})
-        torch.set_rng_state(data["rng/cpu"])
-        if "rng/cuda" in data and torch.cuda.is_available():
-            torch.cuda.set_rng_state(data["rng/cuda"])
-    extra = {name.removeprefix("extra/"): t for name, t in data.items() if name.startswith("extra/")}
-    return header["state"], extra
-
-
-def _named_tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parâmetros (cada um uma vez) e *buffers*, com o nome de cada um."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()
-
-
-def compare_tensors(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> str:
-    """O que falta, o que sobra e o que tem outra forma, uma linha por tensor; `""` se tudo casa."""
-    lines = [f"- falta {name}, {tuple(expected[name].shape)}" for name in expected if name not in found]
-    lines += [f"- sobra {name}, {tuple(found[name].shape)}" for name in found if name not in expected]
-    lines += [
-        f"- {name}: esperava {tuple(expected[name].shape)}, veio {tuple(found[name].shape)}"
-        for name in expected
-        if name in found and expected[name].shape != found[name].shape
-    ]
-    return "\n".join(lines)
-
-
 def train(
     model: nn.Module,
     train_loader: DataLoader | Sequence[Batch],
@@ -503,7 +513,7 @@ def train(
         progress: mostra a barra, com a perda e os tokens por segundo, onde houver quem a veja.
 
     Raises:
-        TrainingDiverged: a perda virou NaN ou infinito; nada é gravado por cima do último checkpoint.
+        TrainingDiverged: a perda ou o gradiente virou NaN ou infinito; o último checkpoint fica como está.
         FileExistsError: `checkpoint` existe e não se pediu `resume`.
     """
     config = config or TrainConfig()
@@ -564,7 +574,7 @@ class _Trainer:
                 if stop or step + 1 == self.total_steps or (step + 1) % (config.eval_every or math.inf) == 0:
                     recent = history.step_loss[self.last_eval :]
                     self._evaluate(sum(recent) / len(recent))
-                    history.interrupted = stop
+                    history.interrupted = stop and step + 1 < self.total_steps
                     self._save()
                 if stop:
                     break
@@ -580,10 +590,11 @@ class _Trainer:
                 f"{self.checkpoint} já existe: passe resume=True para continuar dele, ou apague-o"
             )
         state, tensors = load_checkpoint(self.checkpoint, self.model, self.optimizer)
-        if changed := _changed(state["config"], asdict(self.config)):
+        if changed := _changed(asdict(TrainConfig(**state["config"])), asdict(self.config)):
             raise ValueError(f"{self.checkpoint} é de um treino com outra configuração: {changed}")
         self.history = History(**state["history"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # vazio, se o treino começou onde não se usa fp16
+            self.scaler.load_state_dict(state["scaler"])
         self.position = _Position(**state["position"], **tensors)
         self.last_eval = self.history.steps[-1]
         return torch.get_rng_state()
@@ -597,15 +608,16 @@ class _Trainer:
         for n, (batch, count) in enumerate(zip(micro, counts, strict=True)):
             last = n + 1 == len(micro)
             with nullcontext() if last or self.world == 1 else self.loss.no_sync():
-                part = self.loss(*batch) * (count / total)  # a parte deste lote na média do passo
+                part = self.loss(*batch) * (count / total.clamp(min=1))  # a parte deste lote na média
                 self.scaler.scale(part * self.world).backward()  # o DDP divide pelo número de processos
             mean += part.detach()
         loss = float(self._sum(mean))
         if not math.isfinite(loss):
-            raise TrainingDiverged(self._divergence(loss, lr))
+            raise TrainingDiverged(self._divergence("a perda", loss))
         self.scaler.unscale_(self.optimizer)
-        if self.config.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip or math.inf)
+        if not (self.scaler.is_enabled() or norm.isfinite()):  # em fp16, é o scaler que pula o passo
+            raise TrainingDiverged(self._divergence("o gradiente", float(norm)))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.scaler.step(self.optimizer)
@@ -633,14 +645,18 @@ class _Trainer:
     def _evaluate(self, train_loss: float) -> None:
         history, step = self.history, len(self.history.step_loss)
         val_loss = math.nan
-        if self.val_loader is not None:
-            val_loss = evaluate(self.model, self.val_loader, self.loss_fn, self.config.eval_batches)
-        history.steps.append(step)
-        history.train_loss.append(train_loss)
-        history.val_loss.append(val_loss)
-        self.last_eval = step
-        if self.on_eval is not None and self.rank == 0:
-            self.on_eval(step, self.model)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            # o que a avaliação sorteia não muda o treino
+            if self.val_loader is not None:
+                val_loss = evaluate(self.model, self.val_loader, self.loss_fn, self.config.eval_batches)
+                if not math.isfinite(val_loss):  # o último passo estragou os pesos
+                    raise TrainingDiverged(self._divergence("a perda de validação", val_loss))
+            history.steps.append(step)
+            history.train_loss.append(train_loss)
+            history.val_loss.append(val_loss)
+            self.last_eval = step
+            if self.on_eval is not None and self.rank == 0:
+                self.on_eval(step, self.model)
 
     def _save(self) -> None:
         if self.checkpoint is None or self.rank:
@@ -657,20 +673,21 @@ class _Trainer:
             tensors["loader_rng"] = position.loader_rng
         save_checkpoint(self.checkpoint, self.model, self.optimizer, state, tensors)
 
-    def _divergence(self, loss: float, lr: float) -> str:
-        kept = ""
+    def _divergence(self, what: str, value: float) -> str:
+        step, kept = len(self.history.step_loss), ""
+        lr = learning_rate_at(step, self.total_steps, self.config)
         if self.checkpoint is not None and self.checkpoint.exists():
             kept = f" O último checkpoint bom continua em {self.checkpoint}."
         return (
-            f"a perda virou {loss} no passo {len(self.history.step_loss) + 1}, com taxa {lr:.2e}. Confira "
-            f"os dados, diminua learning_rate ou aumente warmup_steps.{kept}"
+            f"{what} virou {value} depois do passo {step}, com taxa {lr:.2e}. Confira os dados, diminua "
+            f"learning_rate ou aumente warmup_steps.{kept}"
         )
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Os campos que mudaram; poder avaliar mais ou menos não muda o treino."""
-    names = [n for n in now if n not in ("eval_every", "eval_batches", "betas") and before.get(n) != now[n]]
-    return ", ".join(f"{name} era {before.get(name)} e agora é {now[name]}" for name in names)
+    names = [n for n in now if n not in ("eval_every", "eval_batches") and before[n] != now[n]]
+    return ", ".join(f"{name} era {before[name]} e agora é {now[name]}" for name in names)
 
 
 @contextmanager

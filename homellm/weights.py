@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: ce876798e957165e3f96ca15d0948df0b36a6f1305ece6e23137ffc65642d4b7
+# sha256 do que segue: 79821ef618adb52d22fa5c435b62474ef9979c89825f20453c706e2c2e14524e
 """Pesos que entram e saem: o formato do livro, o do GPT-2 no Hugging Face, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`. Nada disso executa
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -179,6 +180,15 @@ def save_pretrained(
     write_folder(folder, model, tokenizer, {"model": asdict(model.config)}, dtype)
 
 
+GPT2_NAMES = {  # nome que o leitor usa → nome em `corpus.MANIFEST`
+    "gpt2": "gpt2", "gpt2-small": "gpt2", "124M": "gpt2",
+    "gpt2-medium": "gpt2-medium", "355M": "gpt2-medium",
+    "gpt2-large": "gpt2-large", "774M": "gpt2-large",
+    "gpt2-xl": "gpt2-xl", "1558M": "gpt2-xl",
+    "gpt2-small-portuguese": "gpt2-small-portuguese",
+}  # fmt: skip
+
+
 def find_model(name: str | Path) -> Path:
     """A pasta de um modelo: o caminho dado, ou um dos que vêm com o pacote, em `data/modelos`."""
     if (Path(name) / "config.json").is_file():
@@ -221,15 +231,6 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
     model = build_gpt(folder / "config.json", description["model"])
     read_weights(folder, model)
     return model, BPETokenizer.load(folder / "tokenizer.json")
-
-
-GPT2_NAMES = {  # nome que o leitor usa → nome em `corpus.MANIFEST`
-    "gpt2": "gpt2", "gpt2-small": "gpt2", "124M": "gpt2",
-    "gpt2-medium": "gpt2-medium", "355M": "gpt2-medium",
-    "gpt2-large": "gpt2-large", "774M": "gpt2-large",
-    "gpt2-xl": "gpt2-xl", "1558M": "gpt2-xl",
-    "gpt2-small-portuguese": "gpt2-small-portuguese",
-}  # fmt: skip
 
 
 def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
@@ -298,10 +299,14 @@ def _convert_bin(folder: Path) -> None:
     source, target = folder / "pytorch_model.bin", folder / "model.safetensors"
     if target.is_file() or (folder / "model.safetensors.index.json").is_file() or not source.is_file():
         return
+    if torch.__version__ < (2, 6):  # antes, o leitor restrito do PyTorch ainda deixava executar código
+        raise RuntimeError(f"{source}: ler este formato com segurança pede torch 2.6; atualize o PyTorch")
     try:
-        data = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
+        data = torch.load(source, map_location="cpu", weights_only=True, mmap=is_zipfile(source))
     except Exception as error:  # o leitor restrito do PyTorch levanta várias
         raise ValueError(f"{source}: não é um arquivo só de tensores, ou está truncado ({error})") from error
+    if not isinstance(data, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in data.values()):
+        raise ValueError(f"{source}: esperava um dicionário de tensores")
     with _replacing(target) as temporary:
         save_file(
             {name: tensor.contiguous().clone() for name, tensor in data.items()}, temporary, {"format": "pt"}
@@ -419,7 +424,8 @@ def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
         "decoder": bytes_,
         "model": {
             "type": "BPE",
-            "vocab": {name(token): i for token, i in tokenizer.tokens.items()},
+            # os especiais também, ou a biblioteca lhes dá os ids seguintes
+            "vocab": {name(token): i for token, i in tokenizer.tokens.items()} | tokenizer.special_tokens,
             "merges": [[name(left), name(right)] for left, right in tokenizer.merges],
         },
     }
