@@ -43,15 +43,19 @@ def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
     """Os módulos, por caminho, na ordem do livro.
 
     `ate`: só os capítulos de número até este, mais as páginas que não são capítulo (a da API, que faz o
-    `__init__.py`): é o pacote como existe ao fim daquele capítulo.
+    `__init__.py`): é o pacote como existe ao fim daquele capítulo. O que uma página dessas acrescenta a um
+    módulo que só nasce num capítulo seguinte fica de fora.
     """
     por_modulo: dict[str, list[Celula]] = {}
+    por_nascer: set[str] = set()
     for md in paginas(raiz):
         numero = numero_do_capitulo(md.stem)
-        if ate is not None and numero is not None and numero > ate:
-            continue
         for celula in le_celulas(md, raiz):
-            if celula.destino is not None:
+            if celula.destino is None:
+                continue
+            if ate is not None and numero is not None and numero > ate:
+                por_nascer.add(celula.destino)
+            elif celula.destino in por_modulo or celula.destino not in por_nascer:
                 celula.arvore()
                 por_modulo.setdefault(celula.destino, []).append(celula)
     return {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
