@@ -197,8 +197,8 @@ def test_figuras_e_textos_cabem_na_coluna(
 @pytest.mark.parametrize(
     ("pergunta", "pagina"),
     [
-        ("atenção", "book/01-introducao.html"),
-        ("atencao", "book/01-introducao.html"),
+        ("atenção", "book/03-atencao.html"),
+        ("atencao", "book/03-atencao.html"),
         ("Kneser-Ney", "book/01-introducao.html"),
         ("fusões", "book/02-dados.html"),
         ("fusao", "book/02-dados.html"),
