@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: f30152130fc3165bb7fa7494a174b88debbf823e1132d89050b136fe000e11a4
+# sha256 do que segue: 54866712649cc404c113d61f5842a2952ed9b231b16458c74a59b970bd5b5c78
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente (Gage, 1994; Sennrich
@@ -24,6 +24,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def split_piece(piece: bytes, ranks: Mapping[bytes, int], below: float = float("
     return parts
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
     """O objeto JSON do arquivo, ou um erro que diz o que há de errado com ele."""
     try:
         data = json.loads(path.read_text("utf-8"))
@@ -185,19 +186,29 @@ def _read_json(path: Path) -> dict:
     return data
 
 
-def _write_json(path: Path, data: dict) -> None:
-    """Escreve em nome temporário e move: quem lê nunca vê um arquivo pela metade."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Um nome temporário ao lado de `path`, que o substitui se tudo der certo e some se não der.
+
+    Quem lê nunca vê um arquivo pela metade.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=0), "utf-8")
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path: Path, data: dict) -> None:
+    """Grava um objeto JSON em UTF-8, inteiro ou nada."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=0), "utf-8")
+
+
 def _read_gpt2_files(vocab_json: Path, merges_txt: Path) -> tuple[dict[bytes, int], dict[str, int]]:
     """Tokens (na ordem das fusões) e especiais de um par `vocab.json` e `merges.txt`."""
-    vocab = _read_json(vocab_json)
+    vocab = read_json(vocab_json)
     missing = [c for c in CHAR_TO_BYTE if c not in vocab]
     if missing:
         raise ValueError(f"{vocab_json}: faltam {len(missing)} dos 256 bytes; não é um BPE em bytes")
@@ -412,12 +423,12 @@ class BPETokenizer:
         """Grava tudo num arquivo JSON em UTF-8; os bytes de cada token vão como texto Latin-1."""
         data = {"format": FORMAT, "version": VERSION, "pattern": self.pattern}
         tokens = {token.decode("latin-1"): i for token, i in self.tokens.items()}
-        _write_json(Path(path), data | {"special_tokens": self.special_tokens, "tokens": tokens})
+        write_json(Path(path), data | {"special_tokens": self.special_tokens, "tokens": tokens})
 
     @classmethod
     def load(cls, path: str | Path) -> BPETokenizer:
         """Lê o que `save` gravou. Erros: `ValueError` se o arquivo é outra coisa ou está estragado."""
-        data = _read_json(Path(path))
+        data = read_json(Path(path))
         if data.get("format") != FORMAT:
             raise ValueError(f"{path}: não é um tokenizer do homellm; grave-o com BPETokenizer.save")
         if data.get("version") != VERSION:

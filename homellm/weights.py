@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 79821ef618adb52d22fa5c435b62474ef9979c89825f20453c706e2c2e14524e
+# sha256 do que segue: a0c55c3a0c711338ec3c0e1425cd320d8aea97ce5c824b91d61c8c1b05d15227
 """Pesos que entram e saem: o formato do livro, o do GPT-2 no Hugging Face, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`. Nada disso executa
@@ -12,8 +12,6 @@ código ao ser lido. O capítulo 5 do livro constrói este módulo.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,34 +26,10 @@ from torch import nn
 
 from homellm.corpus import data_path, fetch
 from homellm.model import GPT, GPTConfig
-from homellm.tokenizer import CHAR_TO_BYTE, BPETokenizer
+from homellm.tokenizer import CHAR_TO_BYTE, BPETokenizer, read_json, replacing, write_json
 from homellm.training import compare_tensors
 
 FORMAT, VERSION = "homellm-modelo", 1
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Um nome temporário ao lado de `path`, que o substitui se tudo der certo e some se não der."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """O objeto de um arquivo JSON, ou um erro que diz qual arquivo e o que há com ele."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: falta este arquivo; a pasta é mesmo de um modelo?")
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: não é JSON em UTF-8, ou está truncado ({error})") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: esperava um objeto JSON, e veio {type(data).__name__}")
-    return data
 
 
 def _write_tensors(path: Path, tensors: dict[str, torch.Tensor], dtype: torch.dtype | None) -> None:
@@ -65,7 +39,7 @@ def _write_tensors(path: Path, tensors: dict[str, torch.Tensor], dtype: torch.dt
             if tensor.isfinite().all() and not tensor.to(dtype).isfinite().all():
                 raise ValueError(f"{name} tem valores que não cabem em {dtype}; use torch.bfloat16 ou None")
     data = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         save_file(data, temporary, {"format": "pt"})
 
 
@@ -81,14 +55,12 @@ def write_folder(
     folder.mkdir(parents=True, exist_ok=True)
     _write_tensors(folder / "model.safetensors", dict(model.named_parameters()), dtype)
     tokenizer.save(folder / "tokenizer.json")
-    header = {"format": FORMAT, "version": VERSION} | description
-    with _replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(header, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    write_json(folder / "config.json", {"format": FORMAT, "version": VERSION} | description)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """O `config.json` que `write_folder` gravou, conferido."""
-    data = _read_json(folder / "config.json")
+    data = read_json(folder / "config.json")
     if data.get("format") != FORMAT:
         raise ValueError(f"{folder / 'config.json'}: não é de um modelo deste livro")
     if data.get("version") != VERSION:
@@ -216,7 +188,7 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
     """
     name = str(folder_or_name)
     folder = fetch(GPT2_NAMES[name]) if name in GPT2_NAMES and not Path(name).is_dir() else find_model(name)
-    if _read_json(folder / "config.json").get("model_type") == "gpt2":
+    if read_json(folder / "config.json").get("model_type") == "gpt2":
         vocab, merges = folder / "vocab.json", folder / "merges.txt"
         if not (vocab.is_file() and merges.is_file()):
             raise FileNotFoundError(
@@ -259,7 +231,7 @@ def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
 
 def _gpt2_config(path: Path) -> dict[str, Any]:
     """Os campos do `GPTConfig`, lidos do `config.json` de um GPT-2; o que o livro não faz é um erro."""
-    data = _read_json(path)
+    data = read_json(path)
     width = data.get("n_embd")
     required = {  # campo → (valores que servem, o que vale se o campo falta)
         "model_type": (("gpt2",), None),
@@ -286,7 +258,7 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return [folder / "model.safetensors"]
-    names = _read_json(index).get("weight_map")
+    names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not all(
         isinstance(n, str) and n == Path(n).name for n in names.values()
     ):
@@ -307,7 +279,7 @@ def _convert_bin(folder: Path) -> None:
         raise ValueError(f"{source}: não é um arquivo só de tensores, ou está truncado ({error})") from error
     if not isinstance(data, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in data.values()):
         raise ValueError(f"{source}: esperava um dicionário de tensores")
-    with _replacing(target) as temporary:
+    with replacing(target) as temporary:
         save_file(
             {name: tensor.contiguous().clone() for name, tensor in data.items()}, temporary, {"format": "pt"}
         )
@@ -388,8 +360,7 @@ def to_huggingface(model: GPT, folder: str | Path, tokenizer: BPETokenizer | Non
             "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context_length,
         }  # fmt: skip
     for name, data in files.items():
-        with _replacing(folder / name) as temporary:
-            temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        write_json(folder / name, data)
 
 
 def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
