@@ -1,10 +1,11 @@
-"""O livro de brinquedo que os testes de construção partilham: um por arquivo de testes."""
+"""O que os testes partilham: o livro de brinquedo, um por arquivo de testes, e o PyTorch num só núcleo."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+import torch
 from brinquedo import Livro
 
 
@@ -23,3 +24,12 @@ def livro(construido) -> Iterator[Livro]:
     """O mesmo livro, com as fontes devolvidas ao fim do teste."""
     yield construido
     construido.desfaz()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Os mesmos números em todo processo, e mais depressa: as contas são pequenas demais para dividir."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

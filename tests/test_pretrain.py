@@ -25,14 +25,7 @@ from homellm.pretrain import END, SPECIAL_TOKENS, build_corpus, join_wrapped, ma
 from homellm.tokenizer import BPETokenizer
 from homellm.weights import load_pretrained
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Mais depressa: as contas são pequenas demais para dividir."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- emendar as linhas

@@ -54,6 +54,7 @@ from homellm.training import (
     train,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 V, T = 19, 6
 IDS = torch.randint(V, (205,), generator=torch.Generator().manual_seed(1))
 
@@ -74,15 +75,6 @@ def batches(
         x, y = torch.randint(V, (2, rows, T), generator=rng)
         result.append((x, y.masked_fill(torch.rand(rows, T, generator=rng) < ignored, IGNORE_INDEX)))
     return result
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Os mesmos números em todo processo, e mais depressa: as contas são pequenas."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
