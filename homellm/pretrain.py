@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 66ac0c6d759d603ce4580390cf84435fbd4dc6cbac8b321fb0c7f0db0ebe6ce0
+# sha256 do que segue: 662c505bbf16d8d905f1831304a61f710dd84451103a77b147a72a6c1dbc3535
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -80,31 +80,33 @@ def read_documents(folders: list[Path], held_out: list[str]) -> Iterator[tuple[s
             yield path.stem, join_wrapped(text)
 
 
+def _stories(split: str) -> list[str]:
+    """Os contos de um split, cada um um documento, com o título."""
+    return [f"{story.title}\n\n{story.text}" for story in load_table("contos", split=split)]
+
+
 def build_corpus(folders: list[Path], held_out: list[str], repeat_stories: int, seed: int = 0) -> list[str]:
     """Os documentos de treino, embaralhados: os das pastas, uma vez, e os contos, `repeat_stories` vezes."""
-    stories = [f"{story.title}\n\n{story.text}" for story in load_table("contos", split="train")]
     documents = [text for _, text in read_documents(folders, held_out)] if folders else []
-    documents += stories * repeat_stories
+    documents += _stories("train") * repeat_stories
     random.Random(seed).shuffle(documents)
     return documents
 
 
-def prepare(output: Path, args: argparse.Namespace) -> BPETokenizer:
-    """O tokenizer e os arquivos de ids, feitos uma vez e guardados em `output`."""
-    path = output / "tokenizer.json"
-    if not (output / "validacao.ids").exists():
-        output.mkdir(parents=True, exist_ok=True)
-        documents = build_corpus(args.textos, args.fora, args.repete_contos)
-        vocab_size = GPTConfig.preset(args.preset).vocab_size
-        BPETokenizer.train(documents, vocab_size, SPECIAL_TOKENS).save(path)
-        tokenizer = BPETokenizer.load(path)
-        validation = [f"{story.title}\n\n{story.text}" for story in load_table("contos", split="validation")]
-        for name, texts in (("treino.ids", documents), ("validacao.ids", validation)):
-            end = tokenizer.special_tokens[END]  # posto como id: escrito num texto, END é texto comum
-            ids = (i for text in texts for i in (*tokenizer.encode(text), end))
-            total = write_token_file(output / name, ids, tokenizer.vocab_size)
-            print(f"{name}: {len(texts)} documentos, {total:,} tokens", flush=True)
-    return BPETokenizer.load(path)
+def prepare(output: Path, args: argparse.Namespace) -> None:
+    """Faz o tokenizer e os arquivos de ids, e os guarda em `output`; na segunda vez, já estão lá."""
+    if (output / "validacao.ids").exists():
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    documents = build_corpus(args.textos, args.fora, args.repete_contos)
+    vocab_size = GPTConfig.preset(args.preset).vocab_size
+    tokenizer = BPETokenizer.train(documents, vocab_size, SPECIAL_TOKENS)
+    tokenizer.save(output / "tokenizer.json")
+    end = tokenizer.special_tokens[END]  # posto como id: escrito num texto, END é texto comum
+    for name, texts in (("treino.ids", documents), ("validacao.ids", _stories("validation"))):
+        ids = (i for text in texts for i in (*tokenizer.encode(text), end))
+        total = write_token_file(output / name, ids, tokenizer.vocab_size)
+        print(f"{name}: {len(texts)} documentos, {total:,} tokens", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -142,13 +144,14 @@ def main(arguments: list[str] | None = None) -> None:
     tokenizer = BPETokenizer.load(args.saida / "tokenizer.json")
     torch.manual_seed(0)
     config = GPTConfig.preset(args.preset, vocab_size=tokenizer.vocab_size, dropout=args.dropout)
-    model = GPT(config).to(choose_device())
+    device = choose_device()
+    model = GPT(config).to(device)
     datasets = [
         TokenFileDataset(args.saida / name, config.context_length) for name in ("treino.ids", "validacao.ids")
     ]
     train_loader = create_dataloader(datasets[0], args.lote)
     val_loader = create_dataloader(datasets[1], args.lote, shuffle=False, drop_last=False)
-    prompt = torch.tensor([[tokenizer.special_tokens[END]]], device=next(model.parameters()).device)
+    prompt = torch.tensor([[tokenizer.special_tokens[END]]], device=device)
 
     def report(step: int, model: GPT) -> None:
         generator = torch.Generator().manual_seed(0)
