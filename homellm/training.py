@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: decd36fd8e0e56df0e4d5ed518d99adc193bf01af9ce586342eed19f5844e8dc
+# sha256 do que segue: 15289c04991de4a1797cbf28d1e67223aeb2f3d82572f5dcbc400d06a7c4d65a
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -62,7 +62,8 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight)
         for start in range(0, len(hidden), rows):
             h, y = hidden[start : start + rows], targets[start : start + rows]  # (n, C), (n,)
-            logits = F.linear(h, weight).float()  # (n, V)
+            product = F.linear(h, weight)  # (n, V)
+            logits = product.float()
             valid = y != IGNORE_INDEX
             safe = y.where(valid, 0)[:, None]
             logits -= logits.amax(-1, keepdim=True)
@@ -74,7 +75,10 @@ class _ChunkedLoss(torch.autograd.Function):
             probs.scatter_add_(-1, safe, -valid[:, None].to(probs.dtype))
             grad = probs.to(h.dtype)  # (n, V): d soma / d logits; já dividida por count, sumiria em fp16
             grad_hidden[start : start + rows] = grad @ weight.to(h.dtype)
-            grad_weight += (grad.t() @ h).to(weight.dtype)
+            if h.dtype == weight.dtype == product.dtype:
+                grad_weight.addmm_(grad.t(), h)  # soma no lugar, sem outra matriz (V, C)
+            else:  # autocast
+                grad_weight += (grad.t() @ h).to(weight.dtype)
         ctx.save_for_backward(grad_hidden, grad_weight, count)
         return total / count
 
