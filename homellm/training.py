@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 15289c04991de4a1797cbf28d1e67223aeb2f3d82572f5dcbc400d06a7c4d65a
+# sha256 do que segue: 9de3f6e812d8ec642fbb119ecdeec718857e1fe98d9e0aebf8d94436e5e353f3
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -62,23 +62,23 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight)
         for start in range(0, len(hidden), rows):
             h, y = hidden[start : start + rows], targets[start : start + rows]  # (n, C), (n,)
-            product = F.linear(h, weight)  # (n, V)
+            product = weight @ h.t()  # (V, n): uma coluna por posição
             logits = product.float()
             valid = y != IGNORE_INDEX
-            safe = y.where(valid, 0)[:, None]
-            logits -= logits.amax(-1, keepdim=True)
-            picked = logits.gather(-1, safe)
+            safe = y.where(valid, 0)[None]  # (1, n)
+            logits -= logits.amax(0)
+            picked = logits.gather(0, safe)
             probs = logits.exp_()  # na mesma memória
-            norm = probs.sum(-1, keepdim=True)
-            total += ((norm.log() - picked)[:, 0] * valid).sum()
-            probs.mul_(valid[:, None] / norm)
-            probs.scatter_add_(-1, safe, -valid[:, None].to(probs.dtype))
-            grad = probs.to(h.dtype)  # (n, V): d soma / d logits; já dividida por count, sumiria em fp16
-            grad_hidden[start : start + rows] = grad @ weight.to(h.dtype)
+            norm = probs.sum(0)
+            total += ((norm.log() - picked[0]) * valid).sum()
+            probs.mul_(valid / norm)
+            probs.scatter_add_(0, safe, -valid[None].to(probs.dtype))
+            grad = probs.to(h.dtype)  # (V, n): d soma / d logits; já dividida por count, sumiria em fp16
+            grad_hidden[start : start + rows] = grad.t() @ weight.to(h.dtype)
             if h.dtype == weight.dtype == product.dtype:
-                grad_weight.addmm_(grad.t(), h)  # soma no lugar, sem outra matriz (V, C)
+                grad_weight.addmm_(grad, h)  # soma no lugar, sem outra matriz (V, C)
             else:  # autocast
-                grad_weight += (grad.t() @ h).to(weight.dtype)
+                grad_weight += (grad @ h).to(weight.dtype)
         ctx.save_for_backward(grad_hidden, grad_weight, count)
         return total / count
 
@@ -98,7 +98,7 @@ def chunked_next_token_loss(
     padrão as limita a uns 32 MB.
     """
     flat, y = hidden.flatten(0, -2), targets.flatten()
-    rows = rows or max(64, 2**23 // len(weight))
+    rows = rows or max(64, min(512, 2**23 // len(weight) // 32 * 32))
     if torch.is_grad_enabled():
         return _ChunkedLoss.apply(flat, weight, y, rows)
     total = torch.zeros((), device=hidden.device)
