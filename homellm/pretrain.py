@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 662c505bbf16d8d905f1831304a61f710dd84451103a77b147a72a6c1dbc3535
+# sha256 do que segue: 43dcf03cc95e080f1b5ad86ec85168551f652b393037a18f4c9899876fd39b22
 """Pré-treina um GPT num corpus de arquivos de texto: o comando que fez o `contos-mini`.
 
     python -m homellm.pretrain --textos PASTA --saida modelos/contos-mini
@@ -33,7 +33,7 @@ from homellm.data import TokenFileDataset, create_dataloader, write_token_file
 from homellm.device import choose_device
 from homellm.generation import generate
 from homellm.model import GPT, GPTConfig
-from homellm.tokenizer import BPETokenizer
+from homellm.tokenizer import BPETokenizer, read_json, write_json
 from homellm.training import TrainConfig, train
 from homellm.weights import save_pretrained
 
@@ -94,8 +94,21 @@ def build_corpus(folders: list[Path], held_out: list[str], repeat_stories: int, 
 
 
 def prepare(output: Path, args: argparse.Namespace) -> None:
-    """Faz o tokenizer e os arquivos de ids, e os guarda em `output`; na segunda vez, já estão lá."""
-    if (output / "validacao.ids").exists():
+    """Faz o tokenizer e os arquivos de ids, e os guarda em `output`; na segunda vez, já estão lá.
+
+    Erros: `ValueError` se os que estão lá são de outros textos ou de outro preset.
+    """
+    record = output / "preparo.json"  # escrito por último: se existe, o resto está inteiro
+    choices = {
+        "textos": [str(folder) for folder in args.textos],
+        "fora": sorted(args.fora),
+        "preset": args.preset,
+        "repete-contos": args.repete_contos,
+    }
+    if record.exists():
+        before = read_json(record)
+        if changed := [f"--{name}" for name in choices if before.get(name) != choices[name]]:
+            raise ValueError(f"{output} foi preparada com outro {', '.join(changed)}: use outra --saida")
         return
     output.mkdir(parents=True, exist_ok=True)
     documents = build_corpus(args.textos, args.fora, args.repete_contos)
@@ -107,6 +120,7 @@ def prepare(output: Path, args: argparse.Namespace) -> None:
         ids = (i for text in texts for i in (*tokenizer.encode(text), end))
         total = write_token_file(output / name, ids, tokenizer.vocab_size)
         print(f"{name}: {len(texts)} documentos, {total:,} tokens", flush=True)
+    write_json(record, choices)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -129,6 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--avalia-a-cada", type=int, default=250, help="passos entre avaliações (e checkpoints)"
+    )
+    parser.add_argument(
+        "--reparte", action="store_true", help="com várias GPUs, reparte entre elas os pesos (FSDP2)"
     )
     args = parser.parse_args(arguments)
 
@@ -164,6 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
         warmup_steps=200,
         final_lr=0.02,
         eval_every=args.avalia_a_cada,
+        shard=args.reparte,
     )
     history = train(
         model, train_loader, val_loader, train_config,

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 9de3f6e812d8ec642fbb119ecdeec718857e1fe98d9e0aebf8d94436e5e353f3
+# sha256 do que segue: 1f5232a501f23f2b7061dd0177ded1c3b0953f01331aafc28db882baea66c368
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -157,11 +157,13 @@ def bits_per_byte(model: GPT, tokenizer: Any, text: str, batch_size: int = 16) -
     janela por vez, e de cada uma só conta a metade nova: fora do começo, todo token tem ao menos meio
     `context_length` de contexto.
 
-    Erros: `ValueError` se o texto está vazio.
+    Erros: `ValueError` se o texto está vazio, ou se o tokenizer não tem `<|endoftext|>`.
     """
     n_bytes = len(text.encode("utf-8"))
     if not n_bytes:
         raise ValueError("o texto está vazio: não há byte para prever")
+    if "<|endoftext|>" not in tokenizer.special_tokens:
+        raise ValueError("o tokenizer não tem o token especial <|endoftext|>, de onde a previsão parte")
     ids = torch.tensor([tokenizer.special_tokens["<|endoftext|>"], *tokenizer.encode(text)])
     size, total = model.config.context_length, len(ids) - 1
     half = max(1, size // 2)
@@ -186,7 +188,8 @@ class TrainConfig:
     e `betas`; `grad_clip` limita a norma do gradiente (`None` não limita); cada passo soma os gradientes de
     `accumulation_steps` lotes. `precision`: `"auto"` (bf16 na GPU que o tem, fp16 nas outras, fp32 na CPU),
     `"fp32"`, `"bf16"` ou `"fp16"`. Avalia e guarda a cada `eval_every` passos (`None`: só no fim), sobre
-    `eval_batches` lotes (`None`: todos).
+    `eval_batches` lotes (`None`: todos). Com vários processos, `shard` reparte entre eles os pesos e o estado
+    do otimizador (FSDP2), em vez de dar a cada um uma cópia.
 
     Erros: `ValueError`, com o campo, o valor e o que se aceita.
     """
@@ -204,6 +207,7 @@ class TrainConfig:
     compile: bool = False
     eval_every: int | None = None
     eval_batches: int | None = None
+    shard: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -284,6 +288,20 @@ class _Loss(nn.Module):
             return self.loss_fn(self.model, batch)
 
 
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """O tensor inteiro; se está repartido, todos os processos precisam chamar."""
+    return tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value`, que está inteiro, repartido como `tensor`, se este o está."""
+    if not hasattr(tensor, "placements"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)
+
+
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 1
 
 
@@ -300,10 +318,12 @@ def save_checkpoint(
     confirmar e só então troca: morra quando morrer o processo, em `path` há sempre um checkpoint inteiro.
     """
     path = Path(path)
-    data = {f"model/{name}": p.detach() for name, p in _named_tensors(model)}
+    data = {f"model/{name}": _whole(p.detach()) for name, p in _named_tensors(model)}
     saved = optimizer.state_dict()
     for index, slots in saved["state"].items():
-        data |= {f"optimizer/{index}/{name}": value for name, value in slots.items()}
+        data |= {f"optimizer/{index}/{name}": _whole(value) for name, value in slots.items()}
+    if dist.is_initialized() and dist.get_rank():
+        return  # veio só ajudar a juntar as fatias
     data["rng/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         data["rng/cuda"] = torch.cuda.get_rng_state()
@@ -365,13 +385,15 @@ def load_checkpoint(
             raise ValueError(f"{path}: treina {saved} matrizes e vetores, e este modelo, {trained}")
     with torch.no_grad():
         for name, tensor in mine.items():
-            tensor.copy_(theirs[name])
+            tensor.copy_(_like(tensor, theirs[name]))
     if optimizer is not None:
         slots: dict[int, dict[str, torch.Tensor]] = {}
+        params = [p for group in optimizer.param_groups for p in group["params"]]
         for name, tensor in data.items():
             if name.startswith("optimizer/"):
                 _, index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = tensor
+                value = _like(params[int(index)], tensor) if tensor.dim() else tensor
+                slots.setdefault(int(index), {})[slot] = value
         optimizer.load_state_dict({"state": slots, "param_groups": header["param_groups"]})
         torch.set_rng_state(data["rng/cpu"])
         if "rng/cuda" in data and torch.cuda.is_available():
@@ -535,11 +557,14 @@ class _Trainer:
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.device = _device_of(model)
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self.optimizer = create_optimizer(model, config)
         dtype = resolve_precision(config.precision, self.device)
+        self.sharded = config.shard and self.world > 1
+        if self.sharded:
+            _shard(model, self.device, dtype)
+        self.optimizer = create_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.loss = _Loss(model, loss_fn, dtype)
-        if self.world > 1:
+        if self.world > 1 and not self.sharded:
             self.loss = nn.parallel.DistributedDataParallel(self.loss)
         if config.compile:
             self.loss.compile()
@@ -582,6 +607,8 @@ class _Trainer:
                     self._save()
                 if stop:
                     break
+        if self.sharded:
+            _unshard(self.model)
         return history
 
     def _start(self, resume: bool) -> torch.Tensor | None:
@@ -611,15 +638,16 @@ class _Trainer:
         mean = torch.zeros((), device=self.device)
         for n, (batch, count) in enumerate(zip(micro, counts, strict=True)):
             last = n + 1 == len(micro)
-            with nullcontext() if last or self.world == 1 else self.loss.no_sync():
+            with nullcontext() if last or self.world == 1 or self.sharded else self.loss.no_sync():
                 part = self.loss(*batch) * (count / total.clamp(min=1))  # a parte deste lote na média
-                self.scaler.scale(part * self.world).backward()  # o DDP divide pelo número de processos
+                self.scaler.scale(part * self.world).backward()  # DDP e FSDP2 dividem pelo nº de processos
             mean += part.detach()
         loss = float(self._sum(mean))
         if not math.isfinite(loss):
             raise TrainingDiverged(self._divergence("a perda", loss))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip or math.inf)
+        norm = _whole(norm)
         if not (self.scaler.is_enabled() or norm.isfinite()):  # em fp16, é o scaler que pula o passo
             raise TrainingDiverged(self._divergence("o gradiente", float(norm)))
         for group in self.optimizer.param_groups:
@@ -659,11 +687,16 @@ class _Trainer:
             history.train_loss.append(train_loss)
             history.val_loss.append(val_loss)
             self.last_eval = step
-            if self.on_eval is not None and self.rank == 0:
-                self.on_eval(step, self.model)
+            if self.on_eval is not None:
+                if self.sharded:
+                    _unshard(self.model)
+                if self.rank == 0:
+                    self.on_eval(step, self.model)
+                if self.sharded:
+                    _reshard(self.model)
 
     def _save(self) -> None:
-        if self.checkpoint is None or self.rank:
+        if self.checkpoint is None or (self.rank and not self.sharded):
             return
         position = self.position
         state = {
@@ -689,8 +722,9 @@ class _Trainer:
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Os campos que mudaram; poder avaliar mais ou menos não muda o treino."""
-    names = [n for n in now if n not in ("eval_every", "eval_batches") and before[n] != now[n]]
+    """Os campos que mudaram, salvo os que não mudam o treino."""
+    free = ("eval_every", "eval_batches", "shard")
+    names = [n for n in now if n not in free and before[n] != now[n]]
     return ", ".join(f"{name} era {before[name]} e agora é {now[name]}" for name in names)
 
 
@@ -704,3 +738,36 @@ def _progress_bar(trainer: _Trainer, progress: bool) -> Iterator[Any]:
         total=trainer.total_steps, initial=len(trainer.history.step_loss), unit="passo", disable=hidden
     ) as bar:
         yield bar
+
+
+def _shard(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Reparte o modelo (FSDP2): cada processo fica com uma fatia de cada peso, a dos pesos do processo 0."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+
+    if not isinstance(model, GPT):
+        raise TypeError(f"shard=True reparte um GPT; veio {type(model).__name__}")
+    if dtype == torch.float16:
+        raise ValueError("shard=True não serve com fp16: use precision='bf16' ou 'fp32'")
+    if isinstance(model, FSDPModule):  # já repartido por outro treino
+        return _reshard(model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        dist.broadcast(tensor.detach(), src=0)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    for part in (*model.blocks, model):
+        fully_shard(part, mesh=mesh)
+    register_fsdp_forward_method(model, "features")  # a perda em pedaços não passa pelo forward
+
+
+def _unshard(model: GPT) -> None:
+    """Junta em cada processo os pesos inteiros; ficam assim até `_reshard`."""
+    for part in (*model.blocks, model):
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+
+
+def _reshard(model: GPT) -> None:
+    """Volta a guardar só a fatia; a raiz só a retoma depois do backward, que já vai precisar dela."""
+    for part in (*model.blocks, model):
+        part.set_reshard_after_forward(part is not model, recurse=False)
+        part.reshard()

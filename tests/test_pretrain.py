@@ -296,6 +296,15 @@ def test_arguments_that_do_not_work_say_why(changed, match, toy, tmp_path):
     assert not (tmp_path / "saida" / "modelo").exists()
 
 
+@pytest.mark.parametrize("changed", [["--fora"], ["--preset", "mini"], ["--repete-contos", "1"]])
+def test_a_folder_prepared_with_other_texts_is_refused(changed, toy, tmp_path):
+    run(toy, tmp_path / "saida")
+    before = (tmp_path / "saida" / "treino.ids").read_bytes()
+    with pytest.raises(ValueError, match=f"outro {changed[0]}: use outra --saida"):
+        run([*toy, *changed], tmp_path / "saida")
+    assert (tmp_path / "saida" / "treino.ids").read_bytes() == before
+
+
 def test_two_processes_under_torchrun_equal_one(tmp_path):
     """O comando de verdade, com e sem torchrun: a mesma validação e os mesmos pesos, salvo arredondamento."""
     (tmp_path / "textos").mkdir()
@@ -306,18 +315,21 @@ def test_two_processes_under_torchrun_equal_one(tmp_path):
     ]  # fmt: skip
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     said = {}
-    for name, launcher in (("um", []), ("dois", torchrun)):
+    runs = {"um": ([], []), "dois": (torchrun, []), "fatias": (torchrun, ["--reparte"])}
+    for name, (launcher, options) in runs.items():
         done = subprocess.run(
-            [sys.executable, *launcher, *arguments, "--saida", tmp_path / name], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, encoding="utf-8", timeout=300,
+            [sys.executable, *launcher, *arguments, *options, "--saida", tmp_path / name],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said[name] = [line.split(";")[0] for line in done.stdout.splitlines() if line.startswith("validação")]
-    assert len(said["um"]) == 1 and said["um"] == said["dois"]  # e só o processo principal fala
-    one, two = (load_file(tmp_path / name / "treino.safetensors") for name in ("um", "dois"))
+    assert len(said["um"]) == 1  # só o processo principal fala
+    assert said["um"] == said["dois"] == said["fatias"]
+    one, two, slices = (load_file(tmp_path / name / "treino.safetensors") for name in said)
     start = load_pretrained(tmp_path / "um" / "modelo")[0]
     assert {f"model/{n}" for n, _ in start.named_parameters()} <= one.keys()
     for name in one:
         if name.startswith("model/"):
             torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-5)
+            torch.testing.assert_close(slices[name], one[name], rtol=1e-3, atol=2e-5)

@@ -292,6 +292,8 @@ def test_bits_per_byte_takes_the_special_token_in_the_text_as_text():
     assert bits_per_byte(model, BYTES, "<|endoftext|>") == pytest.approx(math.log2(257))
     with pytest.raises(ValueError, match="vazio"):
         bits_per_byte(model, BYTES, "")
+    with pytest.raises(ValueError, match=r"não tem o token especial <\|endoftext\|>"):
+        bits_per_byte(model, BPETokenizer({bytes([b]): b for b in range(256)}, {}), "a")
 
 
 # --- configuração, taxa, otimizador
@@ -987,19 +989,37 @@ def one_of_two(rank: int, folder: Path) -> None:
     import torch.distributed as dist
 
     dist.init_process_group("gloo", init_method=f"file://{folder}/encontro", rank=rank, world_size=2)
-    for accumulation in (1, 2):
+    for accumulation, shard in itertools.product((1, 2), (False, True)):
         model = tiny(seed=rank)  # pesos diferentes: valem os do processo 0
-        config = TrainConfig(max_steps=12, learning_rate=0.01, accumulation_steps=accumulation, eval_every=4)
+        config = TrainConfig(max_steps=12, learning_rate=0.01, accumulation_steps=accumulation, eval_every=4,
+                             shard=shard)  # fmt: skip
         called = []
-        history = train(model, shared_batches(), VAL, config, on_eval=lambda n, m, c=called: c.append(n),
-                        checkpoint=folder / f"dois-{accumulation}", progress=False)  # fmt: skip
-        assert called == ([] if rank else [0, 4, 8, 12])
-        (folder / f"{rank}-{accumulation}.json").write_text(json.dumps(asdict(history)))
+
+        def look(step, model, called=called):  # só o processo 0 é chamado, e pode usar o modelo inteiro
+            called.append((step, float(model(VAL[0][0]).detach().sum())))
+
+        name = f"{accumulation}-{'fatias' if shard else 'copias'}"
+        path = folder / f"dois-{name}"
+        history = train(model, shared_batches(), VAL, config, on_eval=look, checkpoint=path, progress=False)
+        assert [step for step, _ in called] == ([] if rank else [0, 4, 8, 12])
+        (folder / f"{rank}-{name}.json").write_text(json.dumps(asdict(history)))
+        if shard and not rank:  # no fim os pesos estão inteiros, e um processo só pode gravá-los
+            save_file({n: p.detach() for n, p in model.named_parameters()}, folder / f"pesos-{accumulation}")
+    again = train(model, shared_batches(), VAL, config, progress=False)  # um modelo já repartido
+    assert again.step_loss[0] < history.step_loss[0]
     config = TrainConfig(max_steps=12, learning_rate=0.01)
     loss_fn = interrupt_at(5) if rank else language_model_loss  # só um dos dois recebe o Ctrl-C
     history = train(tiny(seed=0), shared_batches(), VAL, config, loss_fn=loss_fn, progress=False,
                     checkpoint=folder / "parado")  # fmt: skip
     assert history.interrupted and len(history.step_loss) == 5
+    dist.barrier()
+    shutil.copy(folder / "parado", folder / f"fatias-{rank}")  # o que cópias deixaram, fatias continuam
+    history = train(tiny(seed=9), shared_batches(), VAL, replace(config, shard=True), resume=True,
+                    checkpoint=folder / f"fatias-{rank}", progress=False)  # fmt: skip
+    (folder / f"{rank}-fatias.json").write_text(json.dumps(asdict(history)))
+    for bad, changes in ((nn.Linear(2, 2), {}), (tiny(seed=0), {"precision": "fp16"})):
+        with pytest.raises((TypeError, ValueError), match="shard=True"):
+            train(bad, shared_batches(), VAL, replace(config, shard=True, **changes), progress=False)
     try:
         train(tiny(seed=0), batches(2, rows=3), None, TrainConfig(), progress=False)
     except ValueError as error:
@@ -1020,21 +1040,31 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
     for accumulation in (1, 2):
         config = TrainConfig(max_steps=12, learning_rate=0.01, accumulation_steps=accumulation, eval_every=4)
         model = tiny(seed=0)
-        one = train(model, shared_batches(), VAL, config, progress=False)
-        for rank in range(2):
-            two = json.loads((tmp_path / f"{rank}-{accumulation}.json").read_text())
+        one = train(model, shared_batches(), VAL, config, checkpoint=tmp_path / f"um-{accumulation}",
+                    progress=False)  # fmt: skip
+        for kind, rank in itertools.product(("copias", "fatias"), range(2)):
+            two = json.loads((tmp_path / f"{rank}-{accumulation}-{kind}.json").read_text())
             assert two["step_loss"] == pytest.approx(one.step_loss, rel=1e-5, abs=1e-6)
             assert two["val_loss"] == pytest.approx(one.val_loss, rel=1e-5)
             assert (two["tokens"], two["steps"]) == (one.tokens, one.steps)
-        stored = load_file(tmp_path / f"dois-{accumulation}")
+        alone = load_file(tmp_path / f"um-{accumulation}")
+        for kind in ("copias", "fatias"):  # os checkpoints dos três são o mesmo, otimizador incluído
+            stored = load_file(tmp_path / f"dois-{accumulation}-{kind}")
+            assert stored.keys() == alone.keys()
+            for name in (n for n in alone if n.startswith(("model/", "optimizer/"))):
+                torch.testing.assert_close(stored[name], alone[name], rtol=1e-3, atol=1e-4)
+        final = load_file(tmp_path / f"pesos-{accumulation}")
         for name, p in weights(model).items():
-            torch.testing.assert_close(stored[f"model/{name}"], p, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(final[name], p, rtol=1e-3, atol=1e-4)
     config = TrainConfig(max_steps=12, learning_rate=0.01)  # o que dois processos deixaram, um continua
     one = train(tiny(seed=0), shared_batches(), VAL, config, progress=False)
     path = tmp_path / "parado"
     resumed = train(tiny(seed=7), shared_batches(), VAL, config, checkpoint=path, resume=True, progress=False)
     assert resumed.step_loss == pytest.approx(one.step_loss, rel=1e-5, abs=1e-6)
     assert not resumed.interrupted
+    for rank in range(2):
+        slices = json.loads((tmp_path / f"{rank}-fatias.json").read_text())
+        assert slices["step_loss"] == pytest.approx(one.step_loss, rel=1e-5, abs=1e-6)
 
 
 if __name__ == "__main__":
