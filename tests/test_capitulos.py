@@ -1,13 +1,13 @@
-"""O pacote como existe ao fim de cada capítulo importa-se e passa os testes dos módulos prontos ali.
+"""O pacote como existe ao fim de cada capítulo importa-se, e nada nele depende do que vem depois.
 
-Assim nenhum capítulo se apoia num posterior. Os testes de um módulo rodam no capítulo em que ele fica pronto,
-que é onde o pacote é menor. Onde o pacote já é o inteiro, são os mesmos que o resto de `tests/` roda.
+O que se confere é barato e vê tudo: cada importação escrita em cada módulo, inclusive dentro de funções, e os
+doctests de cada módulo no capítulo em que ele fica pronto, que é onde o pacote é menor. Os testes de cada
+módulo rodam uma vez só, no pacote inteiro.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +19,21 @@ from tangle import escreve, extrai
 
 CAPITULOS = sorted(n for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
 INTEIRO = extrai()
-CONFTEST = """
-import homellm
-
-def pytest_sessionstart():
-    assert homellm.__file__ == {arquivo!r}, homellm.__file__
-"""
 IMPORTA = """
 import importlib, sys
 for modulo in sys.argv[1:]:
     print(importlib.import_module(modulo).__file__)
+"""
+
+CONFERE = """
+import ast, importlib, pathlib, sys
+for arquivo in map(pathlib.Path, sys.argv[1:]):
+    for no in ast.walk(ast.parse(arquivo.read_text("utf-8"))):
+        if isinstance(no, ast.ImportFrom) and no.module.split(".")[0] == "homellm":
+            modulo = importlib.import_module(no.module)
+            for nome in no.names:
+                assert hasattr(modulo, nome.name), f"{arquivo.name}: {no.module}.{nome.name}"
+                print(nome.name)
 """
 
 
@@ -69,21 +74,29 @@ def test_pacote_ao_fim_do_capitulo_se_importa(capitulo, pacote):
     assert fim.stdout.split("\n")[:-1] == [str(a) for a in arquivos], fim.stderr
 
 
+@pytest.mark.parametrize(("capitulo", "pacote"), [(c, c) for c in CAPITULOS], indirect=["pacote"])
+def test_nada_importa_o_que_ainda_nao_existe(capitulo, pacote):
+    fim = roda(pacote, "-c", CONFERE, *map(str, sorted((pacote / "homellm").glob("*.py"))))
+    assert fim.returncode == 0, fim.stderr
+
+
+def test_uma_importacao_adiantada_e_vista(tmp_path):
+    escreve(extrai(ate=CAPITULOS[0]), tmp_path)
+    adiantado = tmp_path / "homellm" / "adiantado.py"
+    adiantado.write_text("def f():\n    from homellm.device import set_seed, amanha\n", "utf-8")
+    fim = roda(tmp_path, "-c", CONFERE, str(adiantado))
+    assert "set_seed" in fim.stdout and "adiantado.py: homellm.device.amanha" in fim.stderr
+
+
 @pytest.mark.parametrize(
     ("capitulo", "pacote"),
     [(c, c) for c in CAPITULOS if ficam_prontos(c) and extrai(ate=c) != INTEIRO],
     indirect=["pacote"],
 )
-def test_modulos_que_ficam_prontos_no_capitulo_passam_os_seus_testes(capitulo, pacote):
-    testes = [REPO / f"tests/test_{modulo}.py" for modulo in ficam_prontos(capitulo)]
-    for teste in testes:
-        shutil.copy(teste, pacote)
-    arquivo = str(pacote / "homellm/__init__.py")
-    (pacote / "conftest.py").write_text(CONFTEST.format(arquivo=arquivo), "utf-8")
-    nomes = [t.name for t in testes]
-    fim = roda(
-        pacote, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=.", *nomes
-    )
+def test_modulos_que_ficam_prontos_no_capitulo_passam_os_seus_doctests(capitulo, pacote):
+    modulos = [f"homellm/{modulo}.py" for modulo in ficam_prontos(capitulo)]
+    pytest_so = ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=.", "--import-mode=importlib")
+    fim = roda(pacote, "-m", "pytest", "-q", *pytest_so, "--doctest-modules", *modulos)
     assert fim.returncode == 0, fim.stdout + fim.stderr
     assert " passed" in fim.stdout
 
