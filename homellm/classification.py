@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: fc81396919d55903bf4fe36ca2ad42cea645387eb8bef16d34de004ae1d00477
+# sha256 do que segue: 2daa6518abe0a4572321bb582b59a8839577daedd7554631fae3d69348f2b111
 """Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O capítulo 6 do livro
@@ -201,9 +201,7 @@ def create_classification_loader(
         return DataLoader(dataset, batch_size, collate_fn=collate_classification)
     generator = torch.Generator().manual_seed(seed)
     batches = SimilarLengthBatches(dataset.lengths, batch_size, generator)
-    return DataLoader(
-        dataset, batch_sampler=batches, collate_fn=collate_classification, generator=generator
-    )
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_classification, generator=generator)
 
 
 class GPTClassifier(nn.Module):
@@ -281,9 +279,7 @@ def predict(model: GPTClassifier, tokenizer: BPETokenizer, texts: Sequence[str])
     return [Prediction(model.labels[n], p) for p, n in zip(probs.tolist(), best.tolist(), strict=True)]
 
 
-def add_token_noise(
-    ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab_size: int
-) -> torch.Tensor:
+def add_token_noise(ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab_size: int) -> torch.Tensor:
     """Troca cada token de dentro do texto, com probabilidade `rate`, por um id sorteado do vocabulário.
 
     `(B, T) → (B, T)`. As duas pontas de cada texto e o enchimento ficam como estão.
