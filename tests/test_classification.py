@@ -47,6 +47,8 @@ from homellm.tokenizer import BPETokenizer
 from homellm.training import TrainConfig
 from homellm.weights import find_model, load_pretrained, save_pretrained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOKENIZER = BPETokenizer.train("o pão da padaria e o prêmio da loteria, pague já", 280)
 END = TOKENIZER.special_tokens["<|endoftext|>"]
 TEXTS = ["pague o prêmio já", "o pão", "a padaria da loteria", "prêmio", "e o pão da padaria, pague"]
