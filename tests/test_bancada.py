@@ -208,3 +208,17 @@ def test_medidas_gravadas_do_contos_mini():
     assert list(gpt) == list(ngramas[0]) and len(ngramas) == 4
     assert all(gpt[nome] < min(linha[nome] for linha in ngramas) for nome in gpt)
     assert max(gpt["romance-casaVelha"], gpt["romance-maoLuva"]) < 1.7
+
+
+# ------------------------------------------------------------------ spam-mini
+
+
+def test_medidas_gravadas_do_spam_mini():
+    medidas = json.loads((REPO / "data/modelos/spam-mini/medidas.json").read_text("utf-8"))
+    assert list(medidas) == ["dois blocos", "do zero", "por inteiro"]
+    for colunas in medidas.values():
+        assert list(colunas) == ["semente", "validação", "teste", "F1 no teste"]
+        assert all(len(valores) == 3 for valores in colunas.values())
+    cartao = (REPO / "data/modelos/spam-mini/README.md").read_text("utf-8")
+    for coluna in ("validação", "teste"):  # a semente 0 por inteiro é a do modelo guardado
+        assert f"{medidas['por inteiro'][coluna][0]:.3f}".replace(".", ",") in cartao
