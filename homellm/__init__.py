@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6e5687f9c20e13138fa77ac02af7125571a6bc7a753cd573d92a1055ad92e67a
+# sha256 do que segue: be52dee7fbb9c1a92cb1e5371a9a77506b9799616bc33e06d60daf7cc558e652
 """homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
 
 Por onde começar:
@@ -12,7 +12,7 @@ Por onde começar:
 
 Cada módulo nasce num capítulo e não depende dos seguintes: `device` e `plots` no 00; `corpus` e `ngram`
 no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04; `training`,
-`weights` e `pretrain` no 05. Importar `homellm` não carrega nenhum deles.
+`weights` e `pretrain` no 05; `instruction` no 07. Importar `homellm` não carrega nenhum deles.
 """
 
 from importlib.metadata import PackageNotFoundError, version
