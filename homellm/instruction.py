@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 42aaa40070245f888d9c9565bda88cf2837752a0985b18a189c3629ea1348cee
+# sha256 do que segue: 413aef2bc6b23fd3cb95ca391e7069ded0da873fb517bf51fa09912774997ef4
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -42,7 +42,7 @@ from homellm.model import GPT, GPTConfig
 from homellm.pretrain import SPECIAL_TOKENS
 from homellm.tokenizer import BPETokenizer
 from homellm.training import IGNORE_INDEX, History, TrainConfig, train
-from homellm.weights import save_pretrained
+from homellm.weights import load_pretrained, save_pretrained
 
 END, SYSTEM, USER, ASSISTANT = SPECIAL_TOKENS
 Turns = Sequence[tuple[str, str | None]]
@@ -242,7 +242,7 @@ def token_f1(answer: str, reference: str) -> float:
     É a medida do SQuAD (Rajpurkar et al., 2016). Duas respostas sem palavra alguma valem 1.
 
     >>> token_f1("A feira começa às seis.", "às seis")
-    0.5714285714285715
+    0.5714285714285714
     """
     words, expected = (Counter(re.findall(r"\w+", text.lower())) for text in (answer, reference))
     if not words or not expected:
@@ -295,7 +295,7 @@ def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
     return ["\n".join([line] * rng.randint(2, 4)) for line in lines]
 
 
-LETTERS = GPTConfig(vocab_size=260, context_length=512, emb_dim=128, n_heads=8, n_layers=4)
+LETTERS = GPTConfig(vocab_size=260, context_length=512, emb_dim=96, n_heads=6, n_layers=4)
 
 
 def base_corpus(seed: int = 0) -> list[str]:
@@ -311,6 +311,20 @@ def base_corpus(seed: int = 0) -> list[str]:
 def training_rows() -> list[Instruction | Dialogue]:
     """Tudo o que o `assistente-mini` viu no ajuste: regras, instruções e conversas, só o split de treino."""
     return [row for name in ("regras", "instrucoes", "conversas") for row in load_table(name, "train")]
+
+
+def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
+    """Os mesmos pares, em ordem sorteada, encadeados em conversas de dois a quatro turnos sem relação.
+
+    Ensinam que um pedido se responde por si, venha o que vier antes. Do último grupo pode sobrar um turno só.
+    """
+    rng, pool, chains = random.Random(seed), list(rows), []
+    rng.shuffle(pool)
+    while pool:
+        group = [pool.pop() for _ in range(min(rng.randint(2, 4), len(pool)))]
+        turns = tuple((join_request(row.instrucao, row.entrada), row.resposta) for row in group)
+        chains.append(Dialogue("", turns, "encadeada", group[0].split))
+    return chains
 
 
 class Chat:
@@ -520,31 +534,39 @@ def main(arguments: list[str] | None = None) -> None:
         prog="homellm.instruction", description="treina o assistente-mini: a base, em bytes, e o ajuste"
     )
     parser.add_argument("--saida", type=Path, required=True, help="pasta do modelo e dos checkpoints")
-    parser.add_argument("--passos-base", type=int, default=2000, help="passos do pré-treino em bytes")
+    parser.add_argument("--comeco", type=Path, help="modelo já ajustado, a ajustar de novo com pares encadeados")
+    parser.add_argument("--passos-base", type=int, default=1500, help="passos do pré-treino em bytes")
     parser.add_argument("--passos", type=int, default=7000, help="passos do ajuste")
-    parser.add_argument("--taxa", type=float, default=3e-3, help="pico da taxa de aprendizado")
+    parser.add_argument("--taxa", type=float, default=4e-3, help="pico da taxa de aprendizado")
     parser.add_argument("--lote", type=int, default=2048, help="tokens por passo")
     args = parser.parse_args(arguments)
 
     torch.manual_seed(0)
-    tokenizer = byte_tokenizer()
-    model = GPT(LETTERS).to(choose_device())
-    ids = tokenizer.encode("".join(text + END for text in base_corpus()), [END])
     config = TrainConfig(max_steps=args.passos_base, learning_rate=args.taxa, warmup_steps=50, eval_every=100)
-    history = train(
-        model, create_dataloader(ids, args.lote // 128, 128), None, config,
-        checkpoint=args.saida / "base.safetensors", resume=True,
-    )  # fmt: skip
-    print(f"base: perda {history.train_loss[-1]:.3f} nats por byte", flush=True)
+    if args.comeco:
+        model, tokenizer = load_pretrained(args.comeco)
+        model.to(choose_device())
+        history = History()
+    else:
+        tokenizer, model = byte_tokenizer(), GPT(LETTERS).to(choose_device())
+        ids = tokenizer.encode("".join(text + END for text in base_corpus()), [END])
+        history = train(
+            model, create_dataloader(ids, args.lote // 128, 128), None, config,
+            checkpoint=args.saida / "base.safetensors", resume=True,
+        )  # fmt: skip
+        print(f"base: perda {history.train_loss[-1]:.3f} nats por byte", flush=True)
     held_out = load_table("regras", "validation")[::4]
 
     def report(step: int, model: torch.nn.Module) -> None:
         scores = score_families(held_out, respond_all(model, tokenizer, held_out, 64))
         print(f"passo {step}: " + ", ".join(f"{s.family} {s.exact:.2f}" for s in scores), flush=True)
 
+    rows = training_rows()
+    if args.comeco:
+        rows += chain_rows(load_table("regras", "train"))
     if not history.interrupted:
         history = finetune_instructions(
-            model, tokenizer, training_rows(), held_out,
+            model, tokenizer, rows, held_out,
             replace(config, max_steps=args.passos, final_lr=0.02, eval_every=250),
             batch_tokens=args.lote, checkpoint=args.saida / "ajuste.safetensors", resume=True, on_eval=report,
         )  # fmt: skip

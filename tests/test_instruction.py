@@ -9,8 +9,10 @@ import signal
 import threading
 import time
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +32,7 @@ from homellm.instruction import (
     JudgeError,
     base_corpus,
     byte_tokenizer,
+    chain_rows,
     collate_instructions,
     encode_conversation,
     exact_match,
@@ -49,6 +52,8 @@ from homellm.model import GPT, GPTConfig
 from homellm.tokenizer import BPETokenizer
 from homellm.training import TrainConfig, language_model_loss, next_token_loss
 from homellm.weights import load_pretrained
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOK = byte_tokenizer()
 MARK = TOK.special_tokens
@@ -300,6 +305,10 @@ def test_o_comando_treina_guarda_e_nao_recomeca(tmp_path, monkeypatch, capsys) -
     instruction.main(arguments)
     assert "passo" not in capsys.readouterr().out  # não havia passo a dar
     assert (tmp_path / "modelo" / "model.safetensors").read_bytes() == before
+    second = ["--comeco", str(tmp_path / "modelo"), "--saida", str(tmp_path / "outro"), *arguments[2:]]
+    instruction.main(second)
+    assert "base" not in capsys.readouterr().out and not (tmp_path / "outro" / "base.safetensors").exists()
+    assert (tmp_path / "outro" / "modelo" / "model.safetensors").read_bytes() != before
 
 
 # --- respostas e notas ----------------------------------------------------------------------------------
@@ -583,20 +592,37 @@ def test_o_modelo_so_viu_o_split_de_treino() -> None:
     assert len(rows) == sum(len(load_table(name, "train")) for name in ("regras", "instrucoes", "conversas"))
 
 
+def held_out(*names: str) -> list[Instruction | Dialogue]:
+    return [row for name in names for split in ("validation", "test") for row in load_table(name, split)]
+
+
+def test_os_pares_encadeados_sao_os_mesmos_cada_um_uma_vez() -> None:
+    rows = [row for row in training_rows() if row.familia in RULES]
+    chains = chain_rows(rows)
+    pairs = [(f"{row.instrucao}\n{row.entrada}", row.resposta) for row in rows]
+    assert sorted(turn for chain in chains for turn in chain.turnos) == sorted(pairs)
+    assert {len(chain.turnos) for chain in chains[:-1]} == {2, 3, 4} and len(chains[-1].turnos) <= 4
+    assert {chain.split for chain in chains} == {"train"}
+    assert chains == chain_rows(rows) != chain_rows(rows, seed=1)
+
+
 def test_nenhuma_instrucao_separada_nem_quase_igual_esta_no_treino() -> None:
-    train = [plain(text) for row in training_rows() if row.familia not in RULES for text in texts(row)]
-    seen = [grams(text) for text in train]
-    held_out = [
-        row for name in ("instrucoes", "conversas") for split in ("validation", "test")
-        for row in load_table(name, split)
-    ]  # fmt: skip
-    for row in held_out:
+    seen = [grams(plain(text)) for row in training_rows() if row.familia not in RULES for text in texts(row)]
+    where = defaultdict(list)  # 5-grama → textos de treino que o têm
+    for n, theirs in enumerate(seen):
+        for gram in theirs:
+            where[gram].append(n)
+    compared = 0
+    for row in held_out("instrucoes", "conversas"):
         for text in texts(row):
             mine = grams(plain(text))
             if len(mine) < 15:  # «e depois?»: curto demais para ser de alguém
                 continue
-            nearest = max(len(mine & other) / len(mine | other) for other in seen)
-            assert nearest < 0.5, text
+            common = Counter(n for gram in mine for n in where[gram])
+            compared += 1
+            for n, size in common.items():
+                assert size / (len(mine) + len(seen[n]) - size) < 0.5, text
+    assert compared > 200
 
 
 RULES = {row.familia for row in load_table("regras")}
@@ -607,23 +633,40 @@ def test_nenhuma_palavra_separada_esta_nos_pares_de_treino() -> None:
         return {word for row in rows for word in re.findall(r"\w+", row.entrada.lower())}
 
     train = load_table("regras", "train")
-    held_out = load_table("regras", "validation") + load_table("regras", "test")
+    separate = held_out("regras")
     shown = words(train) | {w for row in train for w in re.findall(r"\w+", row.resposta.lower())}
     shown -= {w for row in train if row.familia == "separar-silabas" for w in row.resposta.split("-")}
-    assert len(words(held_out)) > 350
-    assert not words(held_out) & (shown - set("abcdefghijklmnopqrstuvwxyz"))
+    assert len(words(separate)) > 350
+    assert not words(separate) & (shown - set("abcdefghijklmnopqrstuvwxyz"))
 
 
-def test_nenhum_trecho_das_instrucoes_separadas_esta_nos_contos() -> None:
-    stories = plain(load_text("contos", "train")).split()
-    runs = {tuple(stories[i : i + 7]) for i in range(len(stories))}
-    for name in ("instrucoes", "conversas", "regras"):
-        for split in ("validation", "test"):
-            for row in load_table(name, split):
-                answers = [] if isinstance(row, Dialogue) else [row.resposta]
-                for text in [*texts(row), *answers]:
-                    words = plain(text).split()
-                    assert not runs & {tuple(words[i : i + 7]) for i in range(len(words) - 6)}, text
+def runs(text: str) -> set[tuple[str, ...]]:
+    words = plain(text).split()
+    return {tuple(words[i : i + 7]) for i in range(len(words) - 6)}
+
+
+@pytest.fixture(scope="module")
+def held_out_runs() -> set[tuple[str, ...]]:
+    """Toda sequência de sete palavras de um pedido, de uma fala ou de uma resposta que não são de treino."""
+    rows = held_out("regras", "instrucoes", "conversas")
+    answers = [row.resposta for row in rows if isinstance(row, Instruction)]
+    found = set().union(*(runs(text) for row in rows for text in texts(row)), *map(runs, answers))
+    assert len(found) > 5000
+    return found
+
+
+def test_nenhum_trecho_das_instrucoes_separadas_esta_nos_contos(held_out_runs) -> None:
+    assert not held_out_runs & runs(load_text("contos", "train"))
+
+
+def test_nem_nos_romances_que_o_contos_mini_leu(held_out_runs) -> None:
+    folder = os.environ.get("HOMELLM_ROMANCES")
+    if not folder:
+        pytest.skip("os romances não vêm com o livro; aponte HOMELLM_ROMANCES para a pasta deles")
+    files = sorted(Path(folder).rglob("*.txt"))
+    assert files
+    for path in files:
+        assert not held_out_runs & runs(path.read_text("utf-8-sig")), path.name
 
 
 # --- o modelo que vem com o pacote ----------------------------------------------------------------------
@@ -636,11 +679,12 @@ def shipped() -> tuple[GPT, BPETokenizer]:
     return load_pretrained("assistente-mini")
 
 
-def test_o_assistente_cabe_e_traz_cartao() -> None:
+def test_o_assistente_cabe_e_traz_cartao(shipped) -> None:
     folder = data_path("modelos/assistente-mini/config.json").parent
     assert sum(path.stat().st_size for path in folder.iterdir()) < 10 * 2**20
     card = (folder / "README.md").read_text("utf-8")
-    assert "Não use" in card and "python -m homellm.instruction" in card
+    assert "## Para que não serve" in card and "python -m homellm.instruction" in card
+    assert f"{shipped[0].num_params():,}".replace(",", ".") in card
 
 
 def test_o_assistente_ve_letras_e_atinge_as_metas_em_palavras_novas(shipped) -> None:
@@ -649,12 +693,16 @@ def test_o_assistente_ve_letras_e_atinge_as_metas_em_palavras_novas(shipped) -> 
     rows = [row for row in load_table("regras", "test") if row.familia in GOALS]
     scores = score_families(rows, respond_all(model, tokenizer, rows, max_new_tokens=64))
     assert {s.family for s in scores} == set(GOALS)
+    card = (data_path("modelos/assistente-mini/config.json").parent / "README.md").read_text("utf-8")
     for score in scores:
-        assert score.exact >= GOALS[score.family] - 0.01, score
+        assert score.exact >= GOALS[score.family], score
+        printed = re.search(rf"(?m)^\| `{score.family}` \|.* ([\d,]+) \|$", card)[1]
+        assert abs(float(printed.replace(",", ".")) - score.exact) < 0.02  # outra máquina, um ou dois itens
 
 
-def test_o_assistente_conversa_e_para(shipped) -> None:
-    model, tokenizer = shipped
-    chat = Chat(model, tokenizer)
-    for n in range(6):
-        assert len(chat.send(f"me diga uma coisa sobre o mar, número {n}").encode()) < chat.max_new_tokens
+def test_o_assistente_conversa_um_turno_nao_estraga_o_outro(shipped) -> None:
+    chat = Chat(*shipped)
+    for word in ("janela", "cadeira", "martelo"):
+        assert chat.send(f"Escreva em letras maiúsculas.\n{word}") == word.upper()
+        assert chat.send(f"Como fica a palavra no plural?\n{word}") == f"{word}s"
+    assert len(chat.turns) == 6
