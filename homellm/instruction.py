@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 413aef2bc6b23fd3cb95ca391e7069ded0da873fb517bf51fa09912774997ef4
+# sha256 do que segue: db9fd8ccb7e97c38933f47f5cfee21f5c3afbda421028426216468c922a8fcaa
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -534,7 +534,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="homellm.instruction", description="treina o assistente-mini: a base, em bytes, e o ajuste"
     )
     parser.add_argument("--saida", type=Path, required=True, help="pasta do modelo e dos checkpoints")
-    parser.add_argument("--comeco", type=Path, help="modelo já ajustado, a ajustar de novo com pares encadeados")
+    parser.add_argument("--comeco", type=Path, help="modelo já ajustado, para um segundo ajuste, com cadeias")
     parser.add_argument("--passos-base", type=int, default=1500, help="passos do pré-treino em bytes")
     parser.add_argument("--passos", type=int, default=7000, help="passos do ajuste")
     parser.add_argument("--taxa", type=float, default=4e-3, help="pico da taxa de aprendizado")
