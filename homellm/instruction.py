@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: db9fd8ccb7e97c38933f47f5cfee21f5c3afbda421028426216468c922a8fcaa
+# sha256 do que segue: 50bd41ca5ad8339c832b9128a94f25c01a422ec5fccb2001c754b4d6f1f29730
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import http.client
 import json
 import random
 import re
@@ -100,11 +101,18 @@ def fit_turns(tokenizer: BPETokenizer, turns: Turns, system: str, limit: int) ->
 
     Erros: `ValueError` se nem o último turno cabe.
     """
-    for first in range(len(turns)):
-        size = len(encode_conversation(tokenizer, turns[first:], system)[0])
-        if size <= limit:
-            return turns[first:]
-    raise ValueError(f"o último turno, com a linha de sistema, tem {size} tokens, e cabem {limit}; encurte-o")
+    size = len(encode_conversation(tokenizer, [], system)[0])
+    first = len(turns)
+    while first > 0:  # do mais novo para o mais velho
+        size += len(encode_conversation(tokenizer, turns[first - 1 : first])[0])
+        if size > limit:
+            break
+        first -= 1
+    if first == len(turns):
+        raise ValueError(
+            f"o último turno, com a linha de sistema, tem {size} tokens, e cabem {limit}; encurte-o"
+        )
+    return turns[first:]
 
 
 class InstructionDataset(Dataset):
@@ -458,6 +466,8 @@ def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> An
         raise JudgeError(f"{url} respondeu {error.code}: {detail}{hint}") from error
     except TimeoutError as error:
         raise JudgeError(f"{url} não respondeu em {timeout} s; aumente timeout") from error
+    except http.client.HTTPException as error:  # resposta truncada, ou que nem é HTTP
+        raise JudgeError(f"{url} não fala HTTP direito ({error!r}); é mesmo um servidor Ollama?") from error
     except OSError as error:  # recusa, endereço que não existe, conexão cortada
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):

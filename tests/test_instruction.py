@@ -492,6 +492,9 @@ def server() -> Iterator[tuple[str, dict]]:
         def reply(self) -> None:
             time.sleep(state["delay"])
             try:
+                if "raw" in state:
+                    self.wfile.write(state["raw"])
+                    return
                 self.send_response(state["status"])
                 self.end_headers()
                 self.wfile.write(state["body"])
@@ -536,6 +539,17 @@ def test_o_que_o_servidor_diz_de_errado_vira_erro_claro(server, status, body, me
     state |= {"status": status, "body": body}
     with pytest.raises(JudgeError, match=message):
         judge("p", "r", "a", url=url)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"oi, tudo bem?\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b""]
+)
+def test_o_que_nem_e_http_vira_erro_claro(server, raw) -> None:
+    url, state = server
+    state["raw"] = raw
+    with pytest.raises(JudgeError, match="HTTP direito"):
+        judge("p", "r", "a", url=url)
+    assert local_models(url) == []
 
 
 def test_servidor_lento_e_servidor_que_nao_ha(server) -> None:
