@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 50bd41ca5ad8339c832b9128a94f25c01a422ec5fccb2001c754b4d6f1f29730
+# sha256 do que segue: 363e420513d4c1882f7b5efc96c6345d47502939326c1f99520c4cea21963f3f
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -335,6 +335,19 @@ def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
     return chains
 
 
+def new_lists(rows: Sequence[Instruction], count: int, seed: int = 0) -> list[Instruction]:
+    """Pares novos de copiar e de maiúsculas: as redações de `rows`, com listas sorteadas das suas palavras."""
+    rng = random.Random(seed)
+    words = sorted({word for row in rows for word in row.entrada.split(", ")})
+    models = [row for row in rows if row.familia in ("copiar", "maiusculas") and ", " in row.entrada]
+    pairs = []
+    for row in rng.choices(models, k=count):
+        text = ", ".join(rng.sample(words, rng.randint(2, 3)))
+        answer = text.upper() if row.familia == "maiusculas" else text
+        pairs.append(replace(row, entrada=text, resposta=answer))
+    return pairs
+
+
 class Chat:
     """Uma conversa com o modelo: guarda os turnos, monta o prompt, gera até a marca de fim.
 
@@ -544,7 +557,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="homellm.instruction", description="treina o assistente-mini: a base, em bytes, e o ajuste"
     )
     parser.add_argument("--saida", type=Path, required=True, help="pasta do modelo e dos checkpoints")
-    parser.add_argument("--comeco", type=Path, help="modelo já ajustado, para um segundo ajuste, com cadeias")
+    parser.add_argument("--comeco", type=Path, help="modelo já ajustado, para um segundo ajuste")
     parser.add_argument("--passos-base", type=int, default=1500, help="passos do pré-treino em bytes")
     parser.add_argument("--passos", type=int, default=7000, help="passos do ajuste")
     parser.add_argument("--taxa", type=float, default=4e-3, help="pico da taxa de aprendizado")
@@ -573,7 +586,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     rows = training_rows()
     if args.comeco:
-        rows += chain_rows(load_table("regras", "train"))
+        rules = load_table("regras", "train")
+        rows += chain_rows(rules) + new_lists(rules, 6000)
     if not history.interrupted:
         history = finetune_instructions(
             model, tokenizer, rows, held_out,

@@ -41,6 +41,7 @@ from homellm.instruction import (
     format_prompt,
     judge,
     local_models,
+    new_lists,
     parse_score,
     respond,
     respond_all,
@@ -295,7 +296,8 @@ def test_o_comando_treina_guarda_e_nao_recomeca(tmp_path, monkeypatch, capsys) -
     monkeypatch.setattr(instruction, "LETTERS", GPTConfig(260, 512, 8, 1, 1))
     monkeypatch.setattr(instruction, "training_rows", lambda: ROWS)
     monkeypatch.setattr(instruction, "base_corpus", lambda: ["um texto que se repete\n" * 60])
-    monkeypatch.setattr(instruction, "load_table", lambda name, split: ROWS * 2)
+    lists = [pair("Copie.", "sol, mar", "sol, mar", "copiar")]
+    monkeypatch.setattr(instruction, "load_table", lambda name, split: ROWS * 2 + lists)
     arguments = ["--saida", str(tmp_path), "--passos-base", "2", "--passos", "2", "--lote", "512"]
     instruction.main(arguments)
     assert "passo 2: f 0.00" in capsys.readouterr().out
@@ -618,6 +620,18 @@ def test_os_pares_encadeados_sao_os_mesmos_cada_um_uma_vez() -> None:
     assert {len(chain.turnos) for chain in chains[:-1]} == {2, 3, 4} and len(chains[-1].turnos) <= 4
     assert {chain.split for chain in chains} == {"train"}
     assert chains == chain_rows(rows) != chain_rows(rows, seed=1)
+
+
+def test_as_listas_novas_so_tem_palavras_de_treino_e_a_resposta_certa() -> None:
+    rules = load_table("regras", "train")
+    words = {word for row in rules for word in row.entrada.split(", ")}
+    wordings = {(row.familia, row.instrucao) for row in rules}
+    lists = new_lists(rules, 300)
+    for row in lists:
+        assert set(row.entrada.split(", ")) <= words and (row.familia, row.instrucao) in wordings
+        assert row.resposta == {"copiar": row.entrada, "maiusculas": row.entrada.upper()}[row.familia]
+    assert len(lists) == 300 and len({row.entrada for row in lists}) > 290
+    assert {row.entrada.count(",") for row in lists} == {1, 2} and lists == new_lists(rules, 300)
 
 
 def test_nenhuma_instrucao_separada_nem_quase_igual_esta_no_treino() -> None:
