@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 363e420513d4c1882f7b5efc96c6345d47502939326c1f99520c4cea21963f3f
+# sha256 do que segue: b850b7b3ab8f434b0017190cdff6df0ce41b195b95d6473b79111669c3efba26
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -336,7 +336,7 @@ def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
 
 
 def new_lists(rows: Sequence[Instruction], count: int, seed: int = 0) -> list[Instruction]:
-    """Pares novos de copiar e de maiúsculas: as redações de `rows`, com listas sorteadas das suas palavras."""
+    """Pares novos de copiar e maiúsculas: as redações de `rows`, com listas sorteadas de suas palavras."""
     rng = random.Random(seed)
     words = sorted({word for row in rows for word in row.entrada.split(", ")})
     models = [row for row in rows if row.familia in ("copiar", "maiusculas") and ", " in row.entrada]
