@@ -9,6 +9,17 @@ import torch
 from brinquedo import Livro
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cada arquivo num só processo do xdist, por causa do que os seus testes partilham.
+
+    Os cadernos do wheel, que demoram, repartem-se.
+    """
+    for item in items:
+        caderno = getattr(item, "callspec", None) and item.callspec.params.get("caderno")
+        item.add_marker(pytest.mark.xdist_group(caderno.name if caderno else item.path.name))
+
+
 @pytest.fixture(scope="module")
 def construido(tmp_path_factory) -> Livro:
     """O livro de brinquedo, construído a frio uma vez."""

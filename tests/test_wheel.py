@@ -92,6 +92,7 @@ def test_metadados(wheel):
 @pytest.mark.parametrize("caderno", CADERNOS, ids=lambda c: c.stem)
 def test_notebook_roda_sozinho_numa_pasta_vazia_so_com_o_wheel(caderno, instalado, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(instalado))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # o outro núcleo está com outros testes
     for variavel in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(variavel, "http://127.0.0.1:9")  # quem tentar a rede não a acha
     livro = nbformat.read(caderno, as_version=4)
