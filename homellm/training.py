@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 1f5232a501f23f2b7061dd0177ded1c3b0953f01331aafc28db882baea66c368
+# sha256 do que segue: 28a9c83c9038f73c7e8b6934101fec41ae52350329984fa5ad91e052c07b0faf
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -316,6 +316,7 @@ def save_checkpoint(
 
     `state` é o que couber em JSON; `tensors`, tensores avulsos. Escreve com outro nome, espera o disco
     confirmar e só então troca: morra quando morrer o processo, em `path` há sempre um checkpoint inteiro.
+    Com vários processos, todos chamam, para juntar as fatias, e o 0 grava.
     """
     path = Path(path)
     data = {f"model/{name}": _whole(p.detach()) for name, p in _named_tensors(model)}
@@ -696,7 +697,7 @@ class _Trainer:
                     _reshard(self.model)
 
     def _save(self) -> None:
-        if self.checkpoint is None or (self.rank and not self.sharded):
+        if self.checkpoint is None:
             return
         position = self.position
         state = {

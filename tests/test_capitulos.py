@@ -1,6 +1,6 @@
 """O pacote como existe ao fim de cada capítulo importa-se, e nada nele depende do que vem depois.
 
-O que se confere é barato e vê tudo: cada importação escrita em cada módulo, inclusive dentro de funções, e os
+Confere-se cada `from homellm… import` de cada módulo, inclusive os escritos dentro de funções, e rodam-se os
 doctests de cada módulo no capítulo em que ele fica pronto, que é onde o pacote é menor. Os testes de cada
 módulo rodam uma vez só, no pacote inteiro.
 """
