@@ -13,11 +13,17 @@ from brinquedo import Livro
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Cada arquivo num só processo do xdist, por causa do que os seus testes partilham.
 
-    Os cadernos do wheel, que demoram, repartem-se.
+    Os cadernos do wheel, que demoram, repartem-se, e vão à frente: um deles no fim deixaria parados os outros
+    processos.
     """
+
+    def grupo(item: pytest.Item) -> str:
+        parametros = item.callspec.params if hasattr(item, "callspec") else {}
+        return parametros.get("caderno", item.path).name
+
     for item in items:
-        caderno = getattr(item, "callspec", None) and item.callspec.params.get("caderno")
-        item.add_marker(pytest.mark.xdist_group(caderno.name if caderno else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(grupo(item)))
+    items.sort(key=lambda item: not grupo(item).endswith(".ipynb"))
 
 
 @pytest.fixture(scope="module")
