@@ -18,6 +18,7 @@ from livro import numero_do_capitulo, paginas
 from tangle import escreve, extrai
 
 CAPITULOS = sorted(n for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
+ATE = {c: extrai(ate=c) for c in CAPITULOS}  # o pacote ao fim de cada capítulo
 INTEIRO = extrai()
 IMPORTA = """
 import importlib, sys
@@ -39,7 +40,7 @@ for arquivo in map(pathlib.Path, sys.argv[1:]):
 
 def prontos(capitulo: int) -> set[str]:
     """Caminhos dos módulos que ao fim do capítulo já são o que serão no livro inteiro."""
-    return {c for c, m in extrai(ate=capitulo).items() if m == INTEIRO[c] and c != "homellm/__init__.py"}
+    return {c for c, m in ATE[capitulo].items() if m == INTEIRO[c] and c != "homellm/__init__.py"}
 
 
 def ficam_prontos(capitulo: int) -> list[str]:
@@ -51,7 +52,7 @@ def ficam_prontos(capitulo: int) -> list[str]:
 @pytest.fixture
 def pacote(tmp_path, request) -> Path:
     """Uma pasta com o pacote dos capítulos até este e os dados ao lado."""
-    escreve(extrai(ate=request.param), tmp_path)
+    escreve(ATE[request.param], tmp_path)
     (tmp_path / "data").symlink_to(REPO / "data")
     return tmp_path
 
@@ -81,7 +82,7 @@ def test_nada_importa_o_que_ainda_nao_existe(capitulo, pacote):
 
 
 def test_uma_importacao_adiantada_e_vista(tmp_path):
-    escreve(extrai(ate=CAPITULOS[0]), tmp_path)
+    escreve(ATE[CAPITULOS[0]], tmp_path)
     adiantado = tmp_path / "homellm" / "adiantado.py"
     adiantado.write_text("def f():\n    from homellm.device import set_seed, amanha\n", "utf-8")
     fim = roda(tmp_path, "-c", CONFERE, str(adiantado))
@@ -90,7 +91,7 @@ def test_uma_importacao_adiantada_e_vista(tmp_path):
 
 @pytest.mark.parametrize(
     ("capitulo", "pacote"),
-    [(c, c) for c in CAPITULOS if ficam_prontos(c) and extrai(ate=c) != INTEIRO],
+    [(c, c) for c in CAPITULOS if ficam_prontos(c) and ATE[c] != INTEIRO],
     indirect=["pacote"],
 )
 def test_modulos_que_ficam_prontos_no_capitulo_passam_os_seus_doctests(capitulo, pacote):
@@ -102,6 +103,6 @@ def test_modulos_que_ficam_prontos_no_capitulo_passam_os_seus_doctests(capitulo,
 
 
 def test_o_ultimo_capitulo_da_o_pacote_inteiro():
-    assert extrai(ate=CAPITULOS[-1]) == INTEIRO
+    assert ATE[CAPITULOS[-1]] == INTEIRO
     ficam = [m for c in CAPITULOS for m in ficam_prontos(c)]
     assert sorted(ficam) == sorted(Path(c).stem for c in INTEIRO if c != "homellm/__init__.py")
