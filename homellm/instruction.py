@@ -1,13 +1,15 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b850b7b3ab8f434b0017190cdff6df0ce41b195b95d6473b79111669c3efba26
+# sha256 do que segue: 9ae2d847504e2fc686ee2803753632c8855aa3cf877a8fcc1f652448615a6476
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
 treino é o de `homellm.training`. O capítulo 7 do livro constrói este módulo.
 
-    python -m homellm.instruction --saida modelos/assistente-mini
+    python -m homellm.instruction --saida modelos/letras
+    python -m homellm.instruction --comeco modelos/letras/modelo --saida modelos/assistente-mini \\
+        --passos 3000 --taxa 1.5e-3
 
-refaz o `assistente-mini`, que vem com o pacote. Pode ser interrompido e chamado de novo com os mesmos
+refazem o `assistente-mini`, que vem com o pacote. Cada chamada pode ser interrompida e repetida com os mesmos
 argumentos: continua de onde parou.
 
 >>> from homellm.weights import load_pretrained
@@ -195,9 +197,9 @@ class BatchesByLength(Sampler[list[int]]):
         self.lengths, self.max_tokens, self.shuffle = lengths, max_tokens, shuffle
 
     def _batches(self, order: list[int]) -> list[list[int]]:
-        batches: list[list[int]] = [[]]
+        batches: list[list[int]] = []
         for index in sorted(order, key=self.lengths.__getitem__):
-            if batches[-1] and (len(batches[-1]) + 1) * self.lengths[index] > self.max_tokens:
+            if not batches or (len(batches[-1]) + 1) * self.lengths[index] > self.max_tokens:
                 batches.append([])
             batches[-1].append(index)
         return batches
@@ -228,8 +230,10 @@ def finetune_instructions(
     Cada lote tem até `batch_tokens` ids. `response_only=False` cobra também a previsão do pedido. `options`
     são as de `train`: `checkpoint`, `resume`, `on_eval`, `progress`.
 
-    Erros: os de `InstructionDataset` e os de `train`.
+    Erros: `ValueError` se não há registros de treino; os de `InstructionDataset` e os de `train`.
     """
+    if not train_rows:
+        raise ValueError("não há registros de treino; confira o filtro que os escolheu")
     loaders = []
     for rows, shuffle in ((train_rows, True), (val_rows, False)):
         data = InstructionDataset(rows, tokenizer, model.config.context_length, response_only)
@@ -374,7 +378,7 @@ class Chat:
         context = model.config.context_length
         self.max_new_tokens = context // 3 if max_new_tokens is None else max_new_tokens
         if not 1 <= self.max_new_tokens < context:
-            raise ValueError(f"max_new_tokens={max_new_tokens}: precisa estar entre 1 e {context - 1}")
+            raise ValueError(f"max_new_tokens={self.max_new_tokens}: precisa estar entre 1 e {context - 1}")
         self.model, self.tokenizer, self.system = model, tokenizer, system
         self.options = {"temperature": 0.0} | options
         self.turns: list[tuple[str, str]] = []
@@ -467,16 +471,19 @@ class JudgeError(RuntimeError):
 
 def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> Any:
     """O JSON que o servidor devolve; tudo o que pode dar errado vira um `JudgeError`."""
+    if not url.startswith(("http://", "https://")):
+        raise JudgeError(f"o endereço {url!r} não começa por http://; o do Ollama costuma ser {OLLAMA}")
     body = None if data is None else json.dumps(data).encode("utf-8")
     request = urllib.request.Request(url.rstrip("/") + path, body, {"Content-Type": "application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # é um servidor local
     try:
-        with opener.open(request, timeout=timeout) as reply:
-            return json.loads(reply.read().decode("utf-8"))
-    except urllib.error.HTTPError as error:
-        detail = error.read(500).decode("utf-8", "replace").strip()
-        hint = f"; baixe o modelo com: ollama pull {data['model']}" if error.code == 404 and data else ""
-        raise JudgeError(f"{url} respondeu {error.code}: {detail}{hint}") from error
+        try:
+            with opener.open(request, timeout=timeout) as reply:
+                return json.loads(reply.read().decode("utf-8"))
+        except urllib.error.HTTPError as error:
+            detail = error.read(500).decode("utf-8", "replace").strip()
+            hint = f"; baixe o modelo com: ollama pull {data['model']}" if error.code == 404 and data else ""
+            raise JudgeError(f"{url} respondeu {error.code}: {detail}{hint}") from error
     except TimeoutError as error:
         raise JudgeError(f"{url} não respondeu em {timeout} s; aumente timeout") from error
     except http.client.HTTPException as error:  # resposta truncada, ou que nem é HTTP
@@ -486,12 +493,12 @@ def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> An
         if isinstance(reason, TimeoutError):
             raise JudgeError(f"{url} não respondeu em {timeout} s; aumente timeout") from error
         raise JudgeError(f"não há servidor em {url} ({reason}); comece um com: ollama serve") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JudgeError(f"{url} não devolveu JSON ({error}); é mesmo um servidor Ollama?") from error
 
 
 def local_models(url: str = OLLAMA, timeout: float = 2.0) -> list[str]:
-    """Os modelos que o servidor Ollama de `url` tem; lista vazia se não há servidor."""
+    """Os modelos que o servidor Ollama de `url` tem; lista vazia se não se consegue falar com ele."""
     try:
         reply = _ask(url, "/api/tags", None, timeout)
         return [model["name"] for model in reply["models"]]
@@ -505,11 +512,13 @@ def parse_score(text: str) -> int:
     >>> parse_score("A resposta está quase certa. **Nota: 85/100**")
     85
 
-    Erros: `JudgeError` se não há nota, ou se há mais de uma candidata e nenhuma vem depois de «nota».
+    Vale o número que vem depois de «nota», ou a fala que é só um número. Erros: `JudgeError` se não há um,
+    se há mais de um, ou se ele é uma faixa, ou uma fração que não é de 100.
     """
     text = re.sub(r"(?s)<think>.*?(</think>|\Z)", "", text)  # o raciocínio de alguns modelos
-    number = r"(-?\d+(?:[.,]\d+)?)(?:\s*(?:/|de|em)\s*100\b)?"
-    found = re.findall(rf"(?i)\bnota\b\W*(?:é|final|foi)?\W*?{number}", text) or re.findall(number, text)
+    number = r"(-?\d+(?:[.,]\d+)?)(?:\s*(?:/|de|em)\s*100)?(?![.,]?\d|\s*(?:/|-|–|de|em|a|até|e|ou)\s*\d)"
+    found = re.findall(rf"(?i)\bnota\b(?:\W|\b(?:é|final|foi|de)\b)*?{number}", text)
+    found = found or re.findall(rf"\A[\s*]*{number}[\s*.]*\Z", text)
     scores = {float(score.replace(",", ".")) for score in found}
     if len(scores) != 1 or not 0 <= (score := scores.pop()) <= 100:
         raise JudgeError(f"não entendi a nota do juiz: {text.strip()[:200]!r}")
@@ -539,7 +548,8 @@ def judge(
 ) -> int:
     """A nota, de 0 a 100, que um modelo local dá a `answer`, comparada com `reference`.
 
-    Fala com um servidor Ollama, que roda na máquina de quem lê. Erros: `JudgeError`.
+    Fala com um servidor Ollama, que roda na máquina de quem lê; `timeout` são os segundos que espera sem que
+    nada chegue. Erros: `JudgeError`.
     """
     prompt = JUDGE_PROMPT.format(instruction=instruction, reference=reference, answer=answer)
     options = {"temperature": 0, "seed": 0}

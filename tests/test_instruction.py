@@ -199,15 +199,18 @@ def test_o_enchimento_nao_muda_nada(gpt: GPT) -> None:
 )  # fmt: skip
 def test_cada_resposta_conta_uma_vez_com_os_turnos_que_cabem(turns, context) -> None:
     data = InstructionDataset([talk(*turns, system="s")], TOK, context)
-    answers = []
+    done = 0
     for ids, written in data.items:
-        assert len(ids) <= context + 1
         row = ids.tolist()
-        assert row[:3] == [MARK[SYSTEM], ord("s"), MARK[USER]] and row[-1] == MARK[END]
-        answers += [bytes(part).decode() for part in _spans(row, written.tolist())]
-    assert answers == [assistant for _, assistant in turns]
-    last = fit_turns(TOK, turns, "s", context + 1)
-    assert TOK.decode(data[len(data) - 1][0]).endswith(f"{USER}{last[-1][0]}{ASSISTANT}{last[-1][1]}{END}")
+        answers = [bytes(part).decode() for part in _spans(row, written.tolist())]
+        stop = done + len(answers)
+        assert answers and answers == [assistant for _, assistant in turns[done:stop]]
+        first = done + 1 - len(fit_turns(TOK, turns[: done + 1], "s", context + 1))  # o mesmo começo do Chat
+        assert row == encode_conversation(TOK, turns[first:stop], "s")[0] and len(row) <= context + 1
+        if stop < len(turns):  # mais um turno não caberia
+            assert len(encode_conversation(TOK, turns[first : stop + 1], "s")[0]) > context + 1
+        done = stop
+    assert done == len(turns)
 
 
 def _spans(ids: list[int], written: list[bool]) -> Iterator[list[int]]:
@@ -273,6 +276,12 @@ def test_o_ajuste_ensina_a_responder_e_a_parar() -> None:
     assert before != "PÃES" and history.val_loss[-1] < 0.1
     assert respond_all(model, TOK, ROWS) == ["LUA", "MAR", "PÃES"]
     assert [respond(model, TOK, r.instrucao, r.entrada) for r in ROWS] == ["LUA", "MAR", "PÃES"]
+
+
+def test_sem_registros_o_erro_diz_e_nao_ha_lotes() -> None:
+    with pytest.raises(ValueError, match="não há registros de treino"):
+        finetune_instructions(fresh(), TOK, [])
+    assert list(BatchesByLength([], 9)) == [] and len(BatchesByLength([], 9)) == 0
 
 
 def test_interrompido_e_retomado_da_os_mesmos_numeros(tmp_path) -> None:
@@ -462,6 +471,8 @@ def test_as_opcoes_vao_ao_gerador(gpt: GPT) -> None:
         ("nota é 40 de 100", 40),
         ("Dos 3 pontos, acertou 2. Nota: 67", 67),
         ("92,5", 92),
+        ("A nota final é 85.", 85),
+        ("Nota: 85. Faltaram 2 acentos.", 85),
         ("<think>talvez 30, talvez 50</think>\n60", 60),
     ],
 )
@@ -470,8 +481,13 @@ def test_le_a_nota_do_juiz(text: str, score: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "muito boa", "de 40 a 60", "Nota: 850", "-5", "<think>80", "10 de 10 seria 100, mas dou 7"]
-)
+    "text",
+    [
+        "", "muito boa", "de 40 a 60", "Nota: 850", "-5", "<think>80", "10 de 10 seria 100, mas dou 7",
+        "Nota: 8/10", "Nota: 8,5 de 10", "A nota final é 85; não merece nota 0.", "Nota: 85 a 90",
+        "Nota: 90 ou 10", "nota 100/1000", "Nota: 85,5,2", "Quase certa, faltou o til: 2 erros.", "8/10",
+    ],
+)  # fmt: skip
 def test_o_que_nao_e_nota_e_erro(text: str) -> None:
     with pytest.raises(JudgeError, match="não entendi a nota"):
         parse_score(text)
@@ -480,7 +496,7 @@ def test_o_que_nao_e_nota_e_erro(text: str) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[str, dict]]:
     """Um servidor no lugar do Ollama: `state` diz o que responder e guarda o que ouviu."""
-    state: dict = {"status": 200, "body": b"{}", "delay": 0.0, "heard": []}
+    state: dict = {"status": 200, "body": b"{}", "delay": 0.0, "hang": 0.0, "heard": []}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -496,6 +512,8 @@ def server() -> Iterator[tuple[str, dict]]:
             try:
                 if "raw" in state:
                     self.wfile.write(state["raw"])
+                    self.wfile.flush()
+                    time.sleep(state["hang"])
                     return
                 self.send_response(state["status"])
                 self.end_headers()
@@ -529,6 +547,7 @@ def test_o_juiz_ouve_tudo_e_a_nota_volta(server) -> None:
     [
         (200, b"<html>ola</html>", "JSON"),
         (200, b"\xff\xfe", "JSON"),
+        (200, b"[" * 100_000, "JSON"),
         (200, b"[]", "response"),
         (200, b'{"response": 7}', "response"),
         (200, b'{"response": "excelente!"}', "não entendi a nota"),
@@ -561,6 +580,20 @@ def test_servidor_lento_e_servidor_que_nao_ha(server) -> None:
         judge("p", "r", "a", url=url, timeout=0.1)
     with pytest.raises(JudgeError, match="ollama serve"):
         judge("p", "r", "a", url="http://127.0.0.1:9", timeout=5)
+
+
+def test_o_corpo_de_um_erro_que_nao_chega_tambem_tem_prazo(server) -> None:
+    url, state = server
+    state |= {"raw": b"HTTP/1.1 500 Ai\r\nContent-Length: 99\r\n\r\nai", "hang": 1.0}
+    with pytest.raises(JudgeError, match="aumente timeout"):
+        judge("p", "r", "a", url=url, timeout=0.1)
+
+
+@pytest.mark.parametrize("url", ["", "abc", "localhost:11434"])
+def test_endereco_que_nao_e_http_diz_o_que_falta(url) -> None:
+    with pytest.raises(JudgeError, match="não começa por http://"):
+        judge("p", "r", "a", url=url)
+    assert local_models(url) == []
 
 
 def test_os_modelos_do_servidor(server) -> None:
@@ -656,16 +689,21 @@ def test_nenhuma_instrucao_separada_nem_quase_igual_esta_no_treino() -> None:
 RULES = {row.familia for row in load_table("regras")}
 
 
-def test_nenhuma_palavra_separada_esta_nos_pares_de_treino() -> None:
-    def words(rows) -> set[str]:
+def test_nenhuma_palavra_separada_nem_forma_dela_esta_nos_pares_de_treino() -> None:
+    """As sílabas soltas da separação não contam: «sol» é palavra e é sílaba."""
+
+    def entries(rows) -> set[str]:
         return {word for row in rows for word in re.findall(r"\w+", row.entrada.lower())}
 
-    train = load_table("regras", "train")
-    separate = held_out("regras")
-    shown = words(train) | {w for row in train for w in re.findall(r"\w+", row.resposta.lower())}
-    shown -= {w for row in train if row.familia == "separar-silabas" for w in row.resposta.split("-")}
-    assert len(words(separate)) > 350
-    assert not words(separate) & (shown - set("abcdefghijklmnopqrstuvwxyz"))
+    def answers(rows) -> set[str]:
+        shown = (row for row in rows if row.familia not in ("separar-silabas", "soletrar"))
+        return {word for row in shown for word in re.findall(r"[^\W\d]{2,}", row.resposta.lower())}
+
+    train, separate = load_table("regras", "train"), held_out("regras")
+    assert len(entries(separate)) > 350
+    assert not entries(separate) & (entries(train) | answers(train))
+    forms = {row.resposta for row in separate if row.familia in ("plural", "feminino")}
+    assert len(forms) > 300 and not forms & (entries(train) | answers(train))
 
 
 def runs(text: str) -> set[tuple[str, ...]]:
