@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 2daa6518abe0a4572321bb582b59a8839577daedd7554631fae3d69348f2b111
+# sha256 do que segue: fa3160060264027003602f3093c058e089e8c1042f7221dd2714c0ca556d349d
 """Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O capítulo 6 do livro
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from homellm.weights import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """As medidas de um classificador; o que é por classe segue a ordem de `labels`.
 
@@ -80,14 +80,19 @@ class Report:
 def classification_report(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Report:
     """Compara rótulos verdadeiros e previstos.
 
-    Erros: `ValueError` se não há um para um, se não há nenhum, ou se há rótulo fora de `labels`.
+    Erros: `ValueError` se não há um para um, se não há nenhum, se `labels` repete um nome, ou se há rótulo
+    fora de `labels`.
 
     >>> print(classification_report(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).confusion)
     [[1 1]
      [0 1]]
     """
-    if len(truth) != len(predicted) or not len(truth):
+    if len(truth) != len(predicted):
         raise ValueError(f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um para um")
+    if len(truth) == 0:
+        raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"labels={tuple(labels)}: há nome repetido")
     if unknown := sorted({*truth, *predicted} - {*labels}):
         raise ValueError(f"rótulos desconhecidos: {unknown}; use os de {tuple(labels)}")
     position = {label: n for n, label in enumerate(labels)}
@@ -123,7 +128,8 @@ class ClassificationDataset(Dataset):
 
     `rotulos` traz um nome por texto; `labels`, os nomes na ordem das classes do modelo.
 
-    Erros: `ValueError` se os comprimentos não casam, se não há textos, ou se há rótulo fora de `labels`.
+    Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels` repete um nome, ou se há
+    rótulo fora de `labels`.
     """
 
     def __init__(
@@ -134,8 +140,13 @@ class ClassificationDataset(Dataset):
         tokenizer: BPETokenizer,
         max_length: int,
     ) -> None:
-        if len(texts) != len(rotulos) or not texts:
+        if len(texts) != len(rotulos):
             raise ValueError(f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um")
+        if len(texts) == 0:
+            raise ValueError("não há texto algum; confira o filtro que os escolheu")
+        self.labels = tuple(labels)
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels={self.labels}: há nome repetido")
         position = {label: n for n, label in enumerate(labels)}
         for n, rotulo in enumerate(rotulos):
             if rotulo not in position:
@@ -220,8 +231,9 @@ class GPTClassifier(nn.Module):
         if len(set(self.labels)) != n_classes or len(self.labels) != n_classes:
             raise ValueError(f"labels={self.labels}: esperava {n_classes} nomes diferentes")
         self.gpt = GPT(gpt.config)
-        self.gpt.load_state_dict(gpt.state_dict())
         self.gpt.head = nn.Linear(gpt.config.emb_dim, n_classes)  # a das V notas fica para trás
+        body = {name: w for name, w in gpt.state_dict().items() if not name.startswith("head.")}
+        self.gpt.load_state_dict(body | {f"head.{name}": w for name, w in self.gpt.head.state_dict().items()})
         nn.init.normal_(self.gpt.head.weight, std=0.02)
         nn.init.zeros_(self.gpt.head.bias)
 
@@ -247,16 +259,20 @@ class Prediction:
 
 @torch.no_grad()
 def class_probabilities(
-    model: GPTClassifier, tokenizer: BPETokenizer, texts: Sequence[str], batch_size: int = 32
+    model: GPTClassifier, tokenizer: BPETokenizer, texts: Iterable[str], batch_size: int = 32
 ) -> torch.Tensor:
     """As probabilidades de cada classe, `(N, K)`, na ordem de `model.labels`, com o dropout desligado.
 
     Vale para qualquer texto, o vazio incluído; de um longo demais só se lê o começo (`encode_text`).
 
-    Erros: `TypeError` se `texts` é um texto só, ou se há nele o que não é texto.
+    Erros: `TypeError` se `texts` é um texto só, ou se há nele o que não é texto; `ValueError` se
+    `batch_size` não é ao menos 1, e os de `BPETokenizer.encode`.
     """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    texts = [None] if isinstance(texts, str) else list(texts)  # uma lista, mesmo que venha um gerador
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
     device, training = next(model.parameters()).device, model.training
     items = [(torch.tensor(encode_text(tokenizer, t, model.gpt.config.context_length)), 0) for t in texts]
     order = sorted(range(len(items)), key=lambda n: len(items[n][0]))  # tamanhos parecidos, pouco enchimento
@@ -272,7 +288,7 @@ def class_probabilities(
     return probs
 
 
-def predict(model: GPTClassifier, tokenizer: BPETokenizer, texts: Sequence[str]) -> list[Prediction]:
+def predict(model: GPTClassifier, tokenizer: BPETokenizer, texts: Iterable[str]) -> list[Prediction]:
     """Uma `Prediction` por texto, na ordem dada; lista vazia, se não há textos. Erros: os de
     `class_probabilities`."""
     probs, best = class_probabilities(model, tokenizer, texts).max(-1)
@@ -332,10 +348,16 @@ def finetune_classifier(
     `token_noise` é a fração de tokens trocados (`add_token_noise`). Com a mesma semente em `config`, os lotes
     são os mesmos. O modelo fica em modo de avaliação.
 
-    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está em [0, 1).
+    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está em [0, 1), ou se as
+    classes dos dados não são as do modelo, na mesma ordem.
     """
     if not 0 <= token_noise < 1:
         raise ValueError(f"token_noise={token_noise}: precisa estar em [0, 1)")
+    for data in (train_data, val_data):
+        if data is not None and data.labels != model.labels:
+            raise ValueError(
+                f"os dados têm as classes {data.labels}, e o modelo, {model.labels}; use a mesma ordem"
+            )
     config = config or TrainConfig(epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02)
     set_trainable(model, trainable_blocks)
     train_loader = create_classification_loader(train_data, batch_size, seed=config.seed)
@@ -402,12 +424,17 @@ def calibration_table(
 
     Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam de fora.
 
+    Erros: `ValueError` se não há uma confiança de 0 a 1 para cada acerto ou erro, ou se `n_bins` não é ao
+    menos 1.
+
     >>> calibration_table([0.75, 1.0, 0.5], [True, False, True], n_bins=4)
     [(0.5, 1.0, 1), (0.875, 0.5, 2)]
     """
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
-    if confidence.shape != correct.shape or ((confidence < 0) | (confidence > 1)).any():
+    if confidence.shape != correct.shape or not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("esperava uma confiança, de 0 a 1, para cada acerto ou erro")
+    if n_bins < 1:
+        raise ValueError(f"n_bins={n_bins}: precisa ser ao menos 1")
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     return [
         (float(confidence[bins == b].mean()), float(correct[bins == b].mean()), int((bins == b).sum()))

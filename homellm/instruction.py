@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 9ae2d847504e2fc686ee2803753632c8855aa3cf877a8fcc1f652448615a6476
+# sha256 do que segue: 9de6cf08a4cf772d057835db77c9ee7242383d6aea997eb812deda6685237761
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -325,17 +325,29 @@ def training_rows() -> list[Instruction | Dialogue]:
     return [row for name in ("regras", "instrucoes", "conversas") for row in load_table(name, "train")]
 
 
-def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
-    """Os mesmos pares, em ordem sorteada, encadeados em conversas de dois a quatro turnos sem relação.
+SYSTEM_LINES = (
+    "Seja breve.",
+    "Responda só com o resultado.",
+    "Não explique, faça o que se pede.",
+    "Você é um assistente que trabalha com palavras.",
+    "Você ajuda quem está aprendendo português.",
+    "Responda como um dicionário responderia.",
+)
 
-    Ensinam que um pedido se responde por si, venha o que vier antes. Do último grupo pode sobrar um turno só.
+
+def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
+    """Os mesmos pares, em ordem sorteada, encadeados em conversas de dois a dez turnos sem relação.
+
+    Ensinam que um pedido se responde por si, venha o que vier antes, uma linha de sistema inclusive. Do
+    último grupo pode sobrar um turno só.
     """
     rng, pool, chains = random.Random(seed), list(rows), []
     rng.shuffle(pool)
     while pool:
-        group = [pool.pop() for _ in range(min(rng.randint(2, 4), len(pool)))]
+        group = [pool.pop() for _ in range(min(rng.randint(2, 10), len(pool)))]
         turns = tuple((join_request(row.instrucao, row.entrada), row.resposta) for row in group)
-        chains.append(Dialogue("", turns, "encadeada", group[0].split))
+        system = rng.choice(("", rng.choice(SYSTEM_LINES)))
+        chains.append(Dialogue(system, turns, "encadeada", group[0].split))
     return chains
 
 
@@ -363,8 +375,8 @@ class Chat:
     [('Copie sem mudar nada.\\njanela', 'janela')]
 
     Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que sobrem `max_new_tokens`
-    (um terço do contexto, se não for dado); a linha de sistema nunca sai. `options` são as de
-    `generation.stream`: `temperature` (aqui, 0), `top_k`, `top_p`, `generator`, `repetition_penalty`.
+    (um terço do contexto, se não for dado) e até que restem `max_turns`, contado o novo, se for dado; a linha
+    de sistema nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0), `top_k`, `top_p`, `generator`, `repetition_penalty`.
     """
 
     def __init__(
@@ -373,13 +385,16 @@ class Chat:
         tokenizer: BPETokenizer,
         system: str = "",
         max_new_tokens: int | None = None,
+        max_turns: int | None = None,
         **options: Any,
     ) -> None:
         context = model.config.context_length
         self.max_new_tokens = context // 3 if max_new_tokens is None else max_new_tokens
         if not 1 <= self.max_new_tokens < context:
             raise ValueError(f"max_new_tokens={self.max_new_tokens}: precisa estar entre 1 e {context - 1}")
-        self.model, self.tokenizer, self.system = model, tokenizer, system
+        if max_turns is not None and max_turns < 1:
+            raise ValueError(f"max_turns={max_turns}: precisa ser ao menos 1, o da mensagem nova")
+        self.model, self.tokenizer, self.system, self.max_turns = model, tokenizer, system, max_turns
         self.options = {"temperature": 0.0} | options
         self.turns: list[tuple[str, str]] = []
 
@@ -391,7 +406,8 @@ class Chat:
         if not text.strip():
             raise ValueError("a mensagem está vazia; escreva alguma coisa")
         limit = self.model.config.context_length - self.max_new_tokens
-        return fit_turns(self.tokenizer, [*self.turns, (text, None)], self.system, limit)
+        turns = [*self.turns, (text, None)]
+        return fit_turns(self.tokenizer, turns[-self.max_turns :] if self.max_turns else turns, self.system, limit)
 
     def stream(self, text: str) -> Iterator[str]:
         """A resposta aos poucos: cada pedaço traz um ou mais caracteres inteiros.

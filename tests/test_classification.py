@@ -110,7 +110,7 @@ def test_o_dataset_guarda_ids_e_classes() -> None:
     ("texts", "names", "message"),
     [
         (["a", "b"], ["spam"], "2 textos e 1 rótulos"),
-        ([], [], "0 textos"),
+        ([], [], "não há texto algum"),
         (["a", "b"], ["ham", "Spam"], "texto 1: rótulo 'Spam' desconhecido"),
     ],
 )
@@ -367,7 +367,7 @@ def test_o_relatorio_impresso_traz_os_nomes_e_os_numeros() -> None:
     ("truth", "guess", "message"),
     [
         (["ham"], [], "1 verdadeiros e 0 previstos"),
-        ([], [], "0 verdadeiros"),
+        ([], [], "nenhum rótulo verdadeiro"),
         (["ham"], ["phishing"], r"desconhecidos: \['phishing'\]"),
     ],
 )
@@ -386,9 +386,11 @@ def test_a_calibracao_reparte_todas_as_previsoes(pairs, n_bins) -> None:
 
 
 def test_a_calibracao_recusa_o_que_nao_e_probabilidade() -> None:
-    for confidence, correct in (([1.2], [True]), ([0.5, 0.5], [True])):
+    for confidence, correct in (([1.2], [True]), ([float("nan")], [True]), ([0.5, 0.5], [True])):
         with pytest.raises(ValueError, match="de 0 a 1"):
             calibration_table(confidence, correct)
+    with pytest.raises(ValueError, match="n_bins=0"):
+        calibration_table([0.5], [True], n_bins=0)
 
 
 # --- prever ---
@@ -406,11 +408,18 @@ def test_predict_devolve_na_ordem_e_nao_depende_do_lote() -> None:
 
 def test_predict_vale_para_o_vazio_o_longo_e_o_emoji() -> None:
     for text in ("", "   ", "🎁🚀👩🏽‍🚀", "pague o prêmio já " * 5000, "\n" * 300):
+        ids = torch.tensor([encode_text(TOKENIZER, text, MODEL.gpt.config.context_length)])
+        with torch.no_grad():
+            alone = MODEL(ids, torch.tensor([ids.shape[1]])).softmax(-1)[0]
         (prediction,) = predict(MODEL, TOKENIZER, [text])
-        assert prediction.label in LABELS and 0.5 <= prediction.probability <= 1
+        assert prediction.label == LABELS[int(alone.argmax())]
+        assert prediction.probability == pytest.approx(float(alone.max()), abs=1e-5)
     long = "pague o prêmio já " * 50
     assert predict(MODEL, TOKENIZER, [long]) == predict(MODEL, TOKENIZER, [long + "e o pão"])
     assert predict(MODEL, TOKENIZER, []) == []
+    assert predict(MODEL, TOKENIZER, (text for text in TEXTS)) == predict(MODEL, TOKENIZER, TEXTS)
+    with pytest.raises(ValueError, match="batch_size"):
+        class_probabilities(MODEL, TOKENIZER, TEXTS, batch_size=0)
 
 
 def test_predict_recusa_o_que_nao_e_lista_de_textos() -> None:
@@ -422,6 +431,24 @@ def test_predict_recusa_o_que_nao_e_lista_de_textos() -> None:
 def test_predict_desliga_o_dropout_e_devolve_o_modo() -> None:
     model = GPTClassifier(tiny_gpt(dropout=0.5), 2).train()
     assert predict(model, TOKENIZER, TEXTS) == predict(model, TOKENIZER, TEXTS) and model.training
+
+
+def test_as_classes_dos_dados_sao_as_do_modelo_na_mesma_ordem() -> None:
+    data = ClassificationDataset(TEXTS, ["1", "0", "0", "1", "0"], ("1", "0"), TOKENIZER, 24)
+    for train_data, val_data in ((data, None), (numbered(), data)):
+        with pytest.raises(ValueError, match="use a mesma ordem"):
+            finetune_classifier(GPTClassifier(tiny_gpt(), 2), train_data, val_data)
+    for wrong in (lambda: ClassificationDataset(["a"], ["x"], ("x", "x"), TOKENIZER, 24),
+                  lambda: classification_report(["x"], ["x"], ("x", "x"))):  # fmt: skip
+        with pytest.raises(ValueError, match="nome repetido"):
+            wrong()
+
+
+def test_o_corpo_de_um_classificador_serve_a_outro() -> None:
+    other = GPTClassifier(MODEL.gpt, 3)
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(other.eval().gpt.features(ids), MODEL.eval().gpt.features(ids))
+    assert other.gpt.head.out_features == 3
 
 
 # --- guardar e ler ---
@@ -511,10 +538,10 @@ def test_o_modelo_do_pacote_se_carrega_de_outra_pasta(tmp_path) -> None:
 
 def test_o_modelo_do_pacote_decide_o_vazio_o_longo_e_o_emoji() -> None:
     model, tokenizer = load_classifier("sentimento-mini")
-    texts = ["", "🎁" * 40, "ótimo " * 3000, "gostei"]
-    probs = class_probabilities(model, tokenizer, texts)
-    assert probs.shape == (4, 3) and torch.allclose(probs.sum(-1), torch.ones(4), atol=1e-5)
-    assert {p.label for p in predict(model, tokenizer, texts)} <= set(RECIPES["sentimento-mini"].labels)
+    texts = ["", "🎁" * 40, "ótimo " * 3000, "Não é ruim, não."]
+    empty, emoji, long, plain = predict(model, tokenizer, texts)
+    assert plain.label == "positivo" and long == predict(model, tokenizer, ["ótimo " * 2000])[0]
+    assert empty == predict(model, tokenizer, [""])[0] != emoji
 
 
 def test_a_receita_nao_le_o_teste_e_repete_com_a_semente(monkeypatch) -> None:

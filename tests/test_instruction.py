@@ -25,6 +25,7 @@ from homellm.instruction import (
     ASSISTANT,
     END,
     SYSTEM,
+    SYSTEM_LINES,
     USER,
     BatchesByLength,
     Chat,
@@ -419,6 +420,17 @@ def test_a_janela_desliza_por_turnos_inteiros() -> None:
             assert len(encode_conversation(TOK, [*longer, (f"mensagem {n}", None)], "sis")[0]) > 50
 
 
+def test_max_turns_encurta_a_janela_e_nao_a_conversa() -> None:
+    chat = Chat(says("x"), TOK, "s", max_turns=2)
+    for text in "abc":
+        chat.send(text)
+    assert list(chat.window("d")) == [("c", "x"), ("d", None)] and len(chat.turns) == 3
+    assert list(Chat(says("x"), TOK, max_turns=1).window("d")) == [("d", None)]
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="max_turns"):
+            Chat(says("x"), TOK, max_turns=bad)
+
+
 def test_mensagem_que_nao_cabe_e_um_erro_e_a_conversa_fica() -> None:
     chat = Chat(says("sim"), TOK, "s" * 10, max_new_tokens=10)
     chat.send("oi")
@@ -650,7 +662,9 @@ def test_os_pares_encadeados_sao_os_mesmos_cada_um_uma_vez() -> None:
     chains = chain_rows(rows)
     pairs = [(f"{row.instrucao}\n{row.entrada}", row.resposta) for row in rows]
     assert sorted(turn for chain in chains for turn in chain.turnos) == sorted(pairs)
-    assert {len(chain.turnos) for chain in chains[:-1]} == {2, 3, 4} and len(chains[-1].turnos) <= 4
+    assert {len(chain.turnos) for chain in chains[:-1]} == set(range(2, 11)) and len(chains[-1].turnos) <= 10
+    lines = Counter(chain.sistema for chain in chains)
+    assert set(lines) == {"", *SYSTEM_LINES} and abs(lines[""] / len(chains) - 0.5) < 0.05
     assert {chain.split for chain in chains} == {"train"}
     assert chains == chain_rows(rows) != chain_rows(rows, seed=1)
 
