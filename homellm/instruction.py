@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 9de6cf08a4cf772d057835db77c9ee7242383d6aea997eb812deda6685237761
+# sha256 do que segue: 5c071f56abfb9af2d027977546ee8c08a3caf374ec533993546476e0021d1e57
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -375,8 +375,9 @@ class Chat:
     [('Copie sem mudar nada.\\njanela', 'janela')]
 
     Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que sobrem `max_new_tokens`
-    (um terço do contexto, se não for dado) e até que restem `max_turns`, contado o novo, se for dado; a linha
-    de sistema nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0), `top_k`, `top_p`, `generator`, `repetition_penalty`.
+    (um terço do contexto, se não for dado) e que restem até `max_turns`, se for dado, contado o novo; a
+    linha de sistema nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0), `top_k`,
+    `top_p`, `generator`, `repetition_penalty`.
     """
 
     def __init__(
@@ -406,8 +407,8 @@ class Chat:
         if not text.strip():
             raise ValueError("a mensagem está vazia; escreva alguma coisa")
         limit = self.model.config.context_length - self.max_new_tokens
-        turns = [*self.turns, (text, None)]
-        return fit_turns(self.tokenizer, turns[-self.max_turns :] if self.max_turns else turns, self.system, limit)
+        recent = [*self.turns, (text, None)][-(self.max_turns or 0) :]  # [-0:] são todos
+        return fit_turns(self.tokenizer, recent, self.system, limit)
 
     def stream(self, text: str) -> Iterator[str]:
         """A resposta aos poucos: cada pedaço traz um ou mais caracteres inteiros.
