@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 5c071f56abfb9af2d027977546ee8c08a3caf374ec533993546476e0021d1e57
+# sha256 do que segue: e8a8ea44153d1955ee6f37c2506fbb355c7871f0c2515a62be23e27c7801700e
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -7,7 +7,7 @@ treino é o de `homellm.training`. O capítulo 7 do livro constrói este módulo
 
     python -m homellm.instruction --saida modelos/letras
     python -m homellm.instruction --comeco modelos/letras/modelo --saida modelos/assistente-mini \\
-        --passos 3000 --taxa 1.5e-3
+        --passos 7000 --taxa 2e-3
 
 refazem o `assistente-mini`, que vem com o pacote. Cada chamada pode ser interrompida e repetida com os mesmos
 argumentos: continua de onde parou.
@@ -375,9 +375,8 @@ class Chat:
     [('Copie sem mudar nada.\\njanela', 'janela')]
 
     Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que sobrem `max_new_tokens`
-    (um terço do contexto, se não for dado) e que restem até `max_turns`, se for dado, contado o novo; a
-    linha de sistema nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0), `top_k`,
-    `top_p`, `generator`, `repetition_penalty`.
+    (um terço do contexto, se não for dado); a linha de sistema nunca sai. `options` são as de
+    `generation.stream`: `temperature` (aqui, 0), `top_k`, `top_p`, `generator`, `repetition_penalty`.
     """
 
     def __init__(
@@ -386,16 +385,13 @@ class Chat:
         tokenizer: BPETokenizer,
         system: str = "",
         max_new_tokens: int | None = None,
-        max_turns: int | None = None,
         **options: Any,
     ) -> None:
         context = model.config.context_length
         self.max_new_tokens = context // 3 if max_new_tokens is None else max_new_tokens
         if not 1 <= self.max_new_tokens < context:
             raise ValueError(f"max_new_tokens={self.max_new_tokens}: precisa estar entre 1 e {context - 1}")
-        if max_turns is not None and max_turns < 1:
-            raise ValueError(f"max_turns={max_turns}: precisa ser ao menos 1, o da mensagem nova")
-        self.model, self.tokenizer, self.system, self.max_turns = model, tokenizer, system, max_turns
+        self.model, self.tokenizer, self.system = model, tokenizer, system
         self.options = {"temperature": 0.0} | options
         self.turns: list[tuple[str, str]] = []
 
@@ -407,8 +403,7 @@ class Chat:
         if not text.strip():
             raise ValueError("a mensagem está vazia; escreva alguma coisa")
         limit = self.model.config.context_length - self.max_new_tokens
-        recent = [*self.turns, (text, None)][-(self.max_turns or 0) :]  # [-0:] são todos
-        return fit_turns(self.tokenizer, recent, self.system, limit)
+        return fit_turns(self.tokenizer, [*self.turns, (text, None)], self.system, limit)
 
     def stream(self, text: str) -> Iterator[str]:
         """A resposta aos poucos: cada pedaço traz um ou mais caracteres inteiros.
