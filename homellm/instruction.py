@@ -1,16 +1,16 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: e8a8ea44153d1955ee6f37c2506fbb355c7871f0c2515a62be23e27c7801700e
+# sha256 do que segue: 6c588a78de67bb9231b4ca995214e0422f9a26944d4acec1bba528a76c27ba6a
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
-treino é o de `homellm.training`. O capítulo 7 do livro constrói este módulo.
+treino é o de `homellm.training`. O capítulo 7 do livro constrói este módulo. Dois comandos refazem o
+`assistente-mini`, que vem com o pacote::
 
     python -m homellm.instruction --saida modelos/letras
     python -m homellm.instruction --comeco modelos/letras/modelo --saida modelos/assistente-mini \\
         --passos 7000 --taxa 2e-3
 
-refazem o `assistente-mini`, que vem com o pacote. Cada chamada pode ser interrompida e repetida com os mesmos
-argumentos: continua de onde parou.
+Cada um pode ser interrompido e repetido com os mesmos argumentos: continua de onde parou.
 
 >>> from homellm.weights import load_pretrained
 >>> model, tokenizer = load_pretrained("assistente-mini")
