@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: fa3160060264027003602f3093c058e089e8c1042f7221dd2714c0ca556d349d
+# sha256 do que segue: 58171ffa770febf037db5c13d5f8ac764ca9e720208d6f374cba1eec29f4e1d7
 """Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O capítulo 6 do livro
@@ -77,6 +77,13 @@ class Report:
         return "\n".join([*lines, f"acurácia {self.accuracy:.3f}, F1 médio {self.macro_f1:.3f}"])
 
 
+def _class_numbers(labels: Sequence[str]) -> dict[str, int]:
+    """O número de cada rótulo, que é a posição dele em `labels`."""
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"labels={tuple(labels)}: há nome repetido")
+    return {label: n for n, label in enumerate(labels)}
+
+
 def classification_report(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Report:
     """Compara rótulos verdadeiros e previstos.
 
@@ -91,11 +98,9 @@ def classification_report(truth: Sequence[str], predicted: Sequence[str], labels
         raise ValueError(f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um para um")
     if len(truth) == 0:
         raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
-    if len(set(labels)) != len(labels):
-        raise ValueError(f"labels={tuple(labels)}: há nome repetido")
+    position = _class_numbers(labels)
     if unknown := sorted({*truth, *predicted} - {*labels}):
         raise ValueError(f"rótulos desconhecidos: {unknown}; use os de {tuple(labels)}")
-    position = {label: n for n, label in enumerate(labels)}
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
     for true, guess in zip(truth, predicted, strict=True):
         confusion[position[true], position[guess]] += 1
@@ -144,10 +149,7 @@ class ClassificationDataset(Dataset):
             raise ValueError(f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um")
         if len(texts) == 0:
             raise ValueError("não há texto algum; confira o filtro que os escolheu")
-        self.labels = tuple(labels)
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"labels={self.labels}: há nome repetido")
-        position = {label: n for n, label in enumerate(labels)}
+        self.labels, position = tuple(labels), _class_numbers(labels)
         for n, rotulo in enumerate(rotulos):
             if rotulo not in position:
                 raise ValueError(f"texto {n}: rótulo {rotulo!r} desconhecido; use um de {tuple(labels)}")
@@ -233,7 +235,7 @@ class GPTClassifier(nn.Module):
         self.gpt = GPT(gpt.config)
         self.gpt.head = nn.Linear(gpt.config.emb_dim, n_classes)  # a das V notas fica para trás
         body = {name: w for name, w in gpt.state_dict().items() if not name.startswith("head.")}
-        self.gpt.load_state_dict(body | {f"head.{name}": w for name, w in self.gpt.head.state_dict().items()})
+        self.gpt.load_state_dict(self.gpt.state_dict() | body)
         nn.init.normal_(self.gpt.head.weight, std=0.02)
         nn.init.zeros_(self.gpt.head.bias)
 
@@ -268,13 +270,13 @@ def class_probabilities(
     Erros: `TypeError` se `texts` é um texto só, ou se há nele o que não é texto; `ValueError` se
     `batch_size` não é ao menos 1, e os de `BPETokenizer.encode`.
     """
-    texts = [None] if isinstance(texts, str) else list(texts)  # uma lista, mesmo que venha um gerador
-    if not all(isinstance(text, str) for text in texts):
+    listed = list(texts)  # pode vir um gerador
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in listed):
         raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
     device, training = next(model.parameters()).device, model.training
-    items = [(torch.tensor(encode_text(tokenizer, t, model.gpt.config.context_length)), 0) for t in texts]
+    items = [(torch.tensor(encode_text(tokenizer, t, model.gpt.config.context_length)), 0) for t in listed]
     order = sorted(range(len(items)), key=lambda n: len(items[n][0]))  # tamanhos parecidos, pouco enchimento
     probs = torch.zeros(len(items), len(model.labels))
     model.eval()
