@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 28a9c83c9038f73c7e8b6934101fec41ae52350329984fa5ad91e052c07b0faf
+# sha256 do que segue: 557946c2da04c35b44adc7ed0ff35edab9b3cbe6139c440d710078b9bc447bd1
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -336,14 +337,17 @@ def save_checkpoint(
         "state": state,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")  # sempre o mesmo: mortes seguidas não enchem o disco
+    folder = path.with_name(f".{path.name}.tmp")  # sempre a mesma: mortes seguidas não enchem o disco
+    shutil.rmtree(folder, ignore_errors=True)  # o que sobrou de uma morte, se houve
+    folder.mkdir()
     try:
+        temporary = folder / path.name  # numa pasta, porque a safetensors também cria os seus temporários
         save_file({n: t.contiguous() for n, t in data.items()}, temporary, {"homellm": json.dumps(header)})
         with temporary.open("rb+") as file:  # o Windows só confirma o que está aberto para escrita
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_checkpoint(

@@ -970,6 +970,16 @@ def test_killed_at_any_moment_the_checkpoint_is_whole_and_the_end_is_the_same(tm
     assert_same_checkpoint(tmp_path / "c.safetensors", never_killed)
 
 
+def test_what_a_kill_left_behind_goes_with_the_next_save(tmp_path):
+    leftover = tmp_path / ".c.safetensors.tmp"
+    leftover.mkdir()
+    (leftover / "c.safetensors").write_bytes(b"meio arquivo")
+    (leftover / ".tmpAbC123").write_bytes(b"da biblioteca")  # a safetensors cria um destes antes do outro
+    path, config = tmp_path / "c.safetensors", TrainConfig(max_steps=2)
+    train(tiny(), LOADERS["gerador global"](), config=config, checkpoint=path, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
 @needs_fork
 def test_ctrl_c_from_outside_ends_cleanly_and_resumes(tmp_path, never_killed):
     said = program("ctrl_c", tmp_path).splitlines()
