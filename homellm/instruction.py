@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6c588a78de67bb9231b4ca995214e0422f9a26944d4acec1bba528a76c27ba6a
+# sha256 do que segue: 5b4b8ec8a1ff8bc7ad0c9064a4b0c65cc0fbb5b4ca247d7c90e2699181d57d75
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, a avaliação e o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente escreve. O laço de
@@ -26,6 +26,7 @@ import http.client
 import json
 import random
 import re
+import time
 import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
@@ -481,8 +482,21 @@ class JudgeError(RuntimeError):
     """O juiz não respondeu, ou respondeu o que não se entende; a mensagem diz a saída."""
 
 
+def _read_until(reply: http.client.HTTPResponse, deadline: float) -> bytes:
+    """O corpo da resposta, que precisa chegar inteiro antes de `deadline`, no relógio de `time.monotonic`."""
+    body = b""
+    while piece := reply.read1(65536):  # o prazo do urllib é de cada leitura, e não da resposta
+        body += piece
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if reply.length:
+        raise http.client.IncompleteRead(body, reply.length)
+    return body
+
+
 def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> Any:
     """O JSON que o servidor devolve; tudo o que pode dar errado vira um `JudgeError`."""
+    deadline = time.monotonic() + timeout
     if not url.startswith(("http://", "https://")):
         raise JudgeError(f"o endereço {url!r} não começa por http://; o do Ollama costuma ser {OLLAMA}")
     body = None if data is None else json.dumps(data).encode("utf-8")
@@ -491,9 +505,9 @@ def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> An
     try:
         try:
             with opener.open(request, timeout=timeout) as reply:
-                return json.loads(reply.read().decode("utf-8"))
+                return json.loads(_read_until(reply, deadline).decode("utf-8"))
         except urllib.error.HTTPError as error:
-            detail = error.read(500).decode("utf-8", "replace").strip()
+            detail = error.read1(500).decode("utf-8", "replace").strip()
             hint = f"; baixe o modelo com: ollama pull {data['model']}" if error.code == 404 and data else ""
             raise JudgeError(f"{url} respondeu {error.code}: {detail}{hint}") from error
     except TimeoutError as error:
@@ -560,8 +574,8 @@ def judge(
 ) -> int:
     """A nota, de 0 a 100, que um modelo local dá a `answer`, comparada com `reference`.
 
-    Fala com um servidor Ollama, que roda na máquina de quem lê; `timeout` são os segundos que espera sem que
-    nada chegue. Erros: `JudgeError`.
+    Fala com um servidor Ollama, que roda na máquina de quem lê; `timeout` são os segundos que espera pela
+    resposta. Erros: `JudgeError`.
     """
     prompt = JUDGE_PROMPT.format(instruction=instruction, reference=reference, answer=answer)
     options = {"temperature": 0, "seed": 0}

@@ -497,7 +497,7 @@ def test_o_que_nao_e_nota_e_erro(text: str) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[str, dict]]:
     """Um servidor no lugar do Ollama: `state` diz o que responder e guarda o que ouviu."""
-    state: dict = {"status": 200, "body": b"{}", "delay": 0.0, "hang": 0.0, "heard": []}
+    state: dict = {"status": 200, "body": b"{}", "delay": 0.0, "hang": 0.0, "drops": 0, "heard": []}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -515,6 +515,9 @@ def server() -> Iterator[tuple[str, dict]]:
                     self.wfile.write(state["raw"])
                     self.wfile.flush()
                     time.sleep(state["hang"])
+                    for _ in range(state["drops"]):
+                        self.wfile.write(b" ")
+                        time.sleep(0.02)
                     return
                 self.send_response(state["status"])
                 self.end_headers()
@@ -583,11 +586,19 @@ def test_servidor_lento_e_servidor_que_nao_ha(server) -> None:
         judge("p", "r", "a", url="http://127.0.0.1:9", timeout=5)
 
 
-def test_o_corpo_de_um_erro_que_nao_chega_tambem_tem_prazo(server) -> None:
+def test_o_prazo_e_da_resposta_inteira_e_nao_de_cada_pedaco(server) -> None:
     url, state = server
-    state |= {"raw": b"HTTP/1.1 500 Ai\r\nContent-Length: 99\r\n\r\nai", "hang": 1.0}
-    with pytest.raises(JudgeError, match="aumente timeout"):
-        judge("p", "r", "a", url=url, timeout=0.1)
+    state |= {"raw": b"HTTP/1.1 200 OK\r\n\r\n", "drops": 100}  # um byte a cada 20 ms
+    with pytest.raises(JudgeError, match="aumente timeout"):  # se esperasse o fim, diria que não é JSON
+        judge("p", "r", "a", url=url, timeout=0.3)
+
+
+@pytest.mark.parametrize(("body", "message"), [(b"", "aumente timeout"), (b"ai", "respondeu 500: ai")])
+def test_o_corpo_de_um_erro_que_nao_chega_inteiro_tambem_tem_prazo(server, body, message) -> None:
+    url, state = server
+    state |= {"raw": b"HTTP/1.1 500 Ai\r\nContent-Length: 99\r\n\r\n" + body, "hang": 1.0}
+    with pytest.raises(JudgeError, match=message):
+        judge("p", "r", "a", url=url, timeout=0.3)
 
 
 @pytest.mark.parametrize("url", ["", "abc", "localhost:11434"])
