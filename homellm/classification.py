@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 58171ffa770febf037db5c13d5f8ac764ca9e720208d6f374cba1eec29f4e1d7
+# sha256 do que segue: 090b0aed9b0a271d3ec0eb16d81e37328b239625c66477cc23ef0e1e3cd3e26b
 """Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O capítulo 6 do livro
@@ -364,8 +364,8 @@ def finetune_classifier(
     set_trainable(model, trainable_blocks)
     train_loader = create_classification_loader(train_data, batch_size, seed=config.seed)
     val_loader = None
-    if val_data is not None:
-        val_loader = create_classification_loader(val_data, batch_size, shuffle=False)
+    if val_data is not None:  # lotes de tamanho parecido, e os mesmos em toda avaliação
+        val_loader = list(create_classification_loader(val_data, batch_size))
     loss_fn = partial(classification_loss, token_noise=token_noise)
     history = train(model, train_loader, val_loader, config, loss_fn=loss_fn, **options)
     model.eval()
