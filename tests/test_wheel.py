@@ -16,18 +16,16 @@ from brinquedo import REPO, copia_o_projeto
 from nbclient import NotebookClient
 
 CADERNOS = sorted((REPO / "notebooks").glob("*.ipynb"))
-# Os treinos que um caderno pede ao pacote param no terceiro passo. O que se confere aqui é que ele roda do
-# começo ao fim; a construção do livro já executa cada página inteira.
+# Os treinos de um caderno param no terceiro passo, os do pacote e, no capítulo 5, os da classe que ele mesmo
+# define. O que se confere aqui é que ele roda do começo ao fim; a construção já executa cada página inteira.
 POUCOS_PASSOS = """
 from homellm import training
 
-completo = training._Trainer.__init__
-
-def curto(self, *argumentos):
+def curto(self, *argumentos, completo={classe}.__init__):
     completo(self, *argumentos)
     self.total_steps = min(self.total_steps, 3)
 
-training._Trainer.__init__ = curto
+{classe}.__init__ = curto
 """
 CONFERE = "import homellm\nprint(homellm.__file__)"
 
@@ -96,7 +94,9 @@ def test_notebook_roda_sozinho_numa_pasta_vazia_so_com_o_wheel(caderno, instalad
     for variavel in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(variavel, "http://127.0.0.1:9")  # quem tentar a rede não a acha
     livro = nbformat.read(caderno, as_version=4)
-    livro.cells.insert(0, nbformat.v4.new_code_cell(POUCOS_PASSOS))
+    definida = [(n + 1, "_Trainer") for n, c in enumerate(livro.cells) if "class _Trainer:" in c.source]
+    for lugar, classe in (*definida, (0, "training._Trainer")):
+        livro.cells.insert(lugar, nbformat.v4.new_code_cell(POUCOS_PASSOS.format(classe=classe)))
     livro.cells.append(nbformat.v4.new_code_cell(CONFERE))
     pasta = tmp_path / "vazia"
     pasta.mkdir()
