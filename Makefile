@@ -20,7 +20,7 @@ livro:
 teste:
 	@$(PYTHON) ferramentas/preparar.py teste
 	@$(PY) ferramentas/construir.py --so-site
-	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 verificar:
 	@$(PYTHON) ferramentas/preparar.py teste

@@ -8,22 +8,14 @@ import pytest
 import torch
 from brinquedo import Livro
 
+# Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os seus
+# testes partilham; um destes no fim deixaria o outro processo parado.
+DEMORADOS = ("test_wheel.py", "test_navegador.py")
 
-@pytest.hookimpl(tryfirst=True)
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cada arquivo num só processo do xdist, por causa do que os seus testes partilham.
-
-    Os cadernos do wheel, que demoram, repartem-se, e vão à frente: um deles no fim deixaria parados os outros
-    processos.
-    """
-
-    def grupo(item: pytest.Item) -> str:
-        parametros = item.callspec.params if hasattr(item, "callspec") else {}
-        return parametros.get("caderno", item.path).name
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(grupo(item)))
-    items.sort(key=lambda item: not grupo(item).endswith(".ipynb"))
+    """Põe os demorados à frente na fila."""
+    items.sort(key=lambda item: DEMORADOS.index(nome) if (nome := item.path.name) in DEMORADOS else 2)
 
 
 @pytest.fixture(scope="module")
