@@ -8,8 +8,8 @@ import pytest
 import torch
 from brinquedo import Livro
 
-# Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os seus
-# testes partilham; um destes no fim deixaria o outro processo parado.
+# Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os
+# seus testes partilham; um destes no fim deixaria o outro processo parado.
 DEMORADOS = ("test_wheel.py", "test_navegador.py")
 
 
