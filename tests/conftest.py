@@ -15,7 +15,7 @@ DEMORADOS = ("test_wheel.py", "test_navegador.py")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Põe os demorados à frente na fila."""
-    items.sort(key=lambda item: DEMORADOS.index(nome) if (nome := item.path.name) in DEMORADOS else 2)
+    items.sort(key=lambda item: item.path.name not in DEMORADOS)
 
 
 @pytest.fixture(scope="module")
