@@ -114,7 +114,7 @@ def test_a_guarda_de_rede_guarda():
     assert "rede na importação: socket.getaddrinfo" in fim.stderr
 
 
-def test_cada_modulo_tem_os_seus_testes_e_nenhum_teste_sobra_de_modulo_que_saiu():
+def test_cada_modulo_tem_os_seus_testes():
     modulos = {p.stem for p in (REPO / "homellm").glob("*.py")} - {"__init__"}
-    sem_testes = {m for m in modulos if not (REPO / f"tests/test_{m}.py").exists()}
+    sem_testes = {m for m in modulos if not (REPO / f"tests/pacote/test_{m}.py").exists()}
     assert sem_testes == set()

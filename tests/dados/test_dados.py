@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import unicodedata
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
+from brinquedo import REPO
 
 from homellm.corpus import load_table
 
-DADOS = Path(__file__).parents[1] / "data"
+DADOS = REPO / "data"
 CONTOS = load_table("contos")
 MACHADO = 0.282  # palavras diferentes por palavra, em janelas de 10.000, na obra de Machado de Assis
 
