@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d6c63af035bdff6f0866321d5d1a3acebd3a4e65b6af3a700625bd381dacd206
+# sha256 do que segue: 98df470c9d8c07beb34dade32d64f8cacd283608da7f00885de20c9e281992f5
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from homellm.model import GPT
+from homellm.model import plain_head
 
 IGNORE_INDEX = -100
 Batch = Sequence[torch.Tensor]
@@ -130,22 +130,10 @@ def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     Vai em pedaços quando dá o mesmo que `next_token_loss(model(ids), alvos)`.
     """
     ids, targets = batch
-    weight = _plain_head(model)
+    weight = plain_head(model)
     if weight is None:
         return next_token_loss(model(ids), targets)
     return chunked_next_token_loss(model.features(ids), weight, targets)
-
-
-def _plain_head(model: nn.Module) -> torch.Tensor | None:
-    head = getattr(model, "head", None)
-    if type(head) is not nn.Linear or head.bias is not None or "forward" in vars(head):
-        return None
-    if getattr(model.forward, "__func__", None) is not GPT.forward:
-        return None
-    for part in (head, model):
-        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks:
-            return None
-    return head.weight
 
 
 def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
