@@ -13,6 +13,7 @@ import hashlib
 import platform
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from ferramentas.celulas import Celula
@@ -21,6 +22,7 @@ from ferramentas.livro import PACOTE
 PAGINAS_GUARDADAS = 60  # quantas execuções o cache guarda antes de esquecer as mais antigas
 
 
+@cache
 def modulos_importados(arvore: ast.AST) -> set[str]:
     """Módulos do pacote que o código importa.
 
@@ -38,6 +40,7 @@ def modulos_importados(arvore: ast.AST) -> set[str]:
     return {n.split(".")[1] for n in nomes if n.startswith(f"{PACOTE}.")}
 
 
+@cache
 def importa_o_pacote(arvore: ast.AST) -> bool:
     """O código importa o pacote ou algum módulo dele (e com isso o `__init__.py`)?"""
     return any(
@@ -57,20 +60,28 @@ def fecho(modulos: set[str], raiz: Path) -> dict[str, ast.Module]:
         arquivo = raiz / PACOTE / f"{nome}.py"
         if nome in visto or not arquivo.exists():
             continue
-        visto[nome] = ast.parse(arquivo.read_text("utf-8"))
+        visto[nome] = _arvore(arquivo.read_text("utf-8"))
         fila += sorted(modulos_importados(visto[nome]))
     return visto
 
 
+@cache  # um módulo entra na chave de quase todas as páginas
+def _arvore(texto: str) -> ast.Module:
+    return ast.parse(texto)
+
+
+@cache
+def _palavras(arvore: ast.AST) -> set[str]:
+    """As palavras das *strings* do código."""
+    textos = " ".join(
+        no.value for no in ast.walk(arvore) if isinstance(no, ast.Constant) and isinstance(no.value, str)
+    )
+    return set(re.findall(r"[\w-]+", textos))
+
+
 def dados_citados(arvores: Iterable[ast.AST], raiz: Path) -> list[Path]:
     """Arquivos de `data/` cujo nome aparece entre as *strings* do código."""
-    textos = " ".join(
-        no.value
-        for arvore in arvores
-        for no in ast.walk(arvore)
-        if isinstance(no, ast.Constant) and isinstance(no.value, str)
-    )
-    palavras = set(re.findall(r"[\w-]+", textos))
+    palavras = set().union(*map(_palavras, arvores))
     return [p for p in _dados(raiz) if palavras & {p.stem, p.relative_to(raiz / "data").parts[0]}]
 
 
