@@ -19,8 +19,6 @@ from pathlib import Path
 from ferramentas.celulas import Celula
 from ferramentas.livro import PACOTE
 
-PAGINAS_GUARDADAS = 60  # quantas execuções o cache guarda antes de esquecer as mais antigas
-
 
 @cache
 def modulos_importados(arvore: ast.AST) -> set[str]:
@@ -110,4 +108,5 @@ def chave(celulas: list[Celula], raiz: Path) -> str:
 
 def marca_cabecalho(texto: str, chave: str) -> str:
     """Põe a chave no `display_name` do cabeçalho, sem mexer no número de linhas."""
-    return re.sub(r"(?m)^(\s+display_name: ).*$", rf"\g<1>Python 3 ({chave})", texto, count=1)
+    cabecalho = r"\A(---\n(?:(?!---).*\n)*?\s+display_name: ).*"
+    return re.sub(cabecalho, rf"\g<1>Python 3 ({chave})", texto, count=1)

@@ -157,7 +157,7 @@ class Livro:
 
     def gerados(self) -> dict[str, bytes]:
         return {
-            p.name: p.read_bytes()
+            p.relative_to(self.raiz).as_posix(): p.read_bytes()
             for pasta in ("homellm", "notebooks")
-            for p in (self.raiz / pasta).glob("*.*")
+            for p in (self.raiz / pasta).rglob("*.*")
         }

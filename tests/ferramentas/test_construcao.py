@@ -176,14 +176,14 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
     assert all(c["outputs"] == [] and c["execution_count"] is None for c in codigos)
-    assert sorted(p.name for p in (construido.raiz / "notebooks").iterdir()) == [
-        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb"
+    notebooks = construido.raiz / "notebooks"
+    assert sorted(p.relative_to(notebooks).as_posix() for p in notebooks.rglob("*.ipynb")) == [
+        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb", "oficina/fabrica.ipynb"
     ]  # fmt: skip
 
 
 def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
     antes = livro.gerados()
-    shutil.rmtree(livro.raiz / "_build/.doctrees-colab")
     shutil.rmtree(livro.raiz / "notebooks")
     de_novo = livro.constroi("--cadernos", PYTHONHASHSEED="7")
     assert de_novo.codigo == 0 and de_novo.executadas == [], de_novo
@@ -191,14 +191,14 @@ def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
 
 
 def test_conferencia_dos_notebooks(livro):
-    em_ordem = livro.constroi("--confere-cadernos")
+    em_ordem = livro.constroi("--confere")
     assert (em_ordem.codigo, em_ordem.texto) == (0, ""), em_ordem
     antes = livro.gerados()
     try:
         livro.muda("notebooks/00-zero.ipynb", "# Passo zero", "# Passo um")
         livro.escreve("notebooks/09-velho.ipynb", "{}")
         (livro.raiz / "notebooks/api.ipynb").unlink()
-        torto = livro.constroi("--confere-cadernos")
+        torto = livro.constroi("--confere")
         assert torto.codigo == 1
         assert [linha.split(";")[0] for linha in torto.texto.splitlines()] == [
             "notebooks/00-zero.ipynb: diferente do que book/00-zero.md gera",
