@@ -410,7 +410,8 @@ class ConstrutorColab(Builder):
 
     def write_doc(self, docname: str, doctree: nodes.document) -> None:
         if docname in self.app.livro_chaves:
-            grava(Path(self.outdir) / Path(caminho_do_caderno(docname)).name, self.caderno(docname, doctree))
+            caminho = caminho_do_caderno(docname).removeprefix("notebooks/")
+            grava(Path(self.outdir) / caminho, self.caderno(docname, doctree))
 
     def caderno(self, docname: str, doctree: nodes.document) -> str:
         """O notebook da página, em JSON."""

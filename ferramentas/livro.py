@@ -131,11 +131,24 @@ def numero_do_capitulo(docname: str) -> int | None:
     return int(achado[1]) if achado else None
 
 
+def numeros_das_paginas(raiz: Path = RAIZ) -> dict[str, int | str]:
+    """O que vem antes do ponto em “Figura 3.1” e “Figura B.1”: o capítulo, ou a letra da oficina."""
+    numeros: dict[str, int | str] = {}
+    letras = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    for pagina in paginas(raiz):
+        docname = pagina.relative_to(raiz).with_suffix("").as_posix()
+        if (capitulo := numero_do_capitulo(docname)) is not None:
+            numeros[docname] = capitulo
+        elif docname.startswith("book/oficina/"):
+            numeros[docname] = next(letras)
+    return numeros
+
+
 def caminho_do_caderno(docname: str) -> str:
     """Onde mora, no repositório, o notebook da página.
 
-    >>> caminho_do_caderno("book/02-dados")
-    'notebooks/02-dados.ipynb'
+    >>> caminho_do_caderno("book/02-dados"), caminho_do_caderno("book/oficina/pesos")
+    ('notebooks/02-dados.ipynb', 'notebooks/oficina/pesos.ipynb')
     """
     return f"notebooks/{docname.removeprefix('book/')}.ipynb"
 
