@@ -39,9 +39,9 @@ class Enderecos:
         projeto = self.repositorio.split("://github.com/")[1]
         return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
 
-    def instalacao(self) -> str:
-        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
-        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+    def pacote(self) -> str:
+        """O repositório no ramo ou etiqueta do livro, num arquivo que o pip instala."""
+        return f"{self.repositorio}/archive/{self.ramo}.zip"
 
 
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:

@@ -81,7 +81,7 @@ def test_enderecos_do_leiame_sao_os_do_livro():
     assert do_colab <= {publicos.colab(caminho_do_caderno(d)) for d in docnames}
     assert do_site and do_colab
     pacotes = set(re.findall(re.escape(publicos.repositorio) + r"/archive/[^\s)>\"]*", texto))
-    assert pacotes <= {publicos.instalacao().partition(" @ ")[2]}
+    assert pacotes <= {publicos.pacote()}
 
 
 def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
