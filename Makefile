@@ -4,10 +4,11 @@ PY := .venv/bin/python
 PORTA ?= 8000
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro teste verificar servir limpar
+.PHONY: ajuda livro pagina teste verificar servir limpar
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
+	@echo "make pagina     constrói uma página só, depois do livro: make pagina p=03"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
 	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais aos capítulos, prosa, estilo, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
@@ -17,6 +18,10 @@ livro:
 	@$(PYTHON) ferramentas/ambiente.py livro
 	@$(PY) -m ferramentas.construir
 
+pagina:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.construir --pagina "$(p)"
+
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste
 	@$(PY) -m ferramentas.construir --so-site
@@ -24,9 +29,7 @@ teste:
 
 verificar:
 	@$(PYTHON) ferramentas/ambiente.py teste
-	@$(PY) -m ferramentas.tangle --check
-	@$(PY) -m ferramentas.lint
-	@$(PY) -m ferramentas.construir --confere-cadernos
+	@$(PY) -m ferramentas.construir --confere
 	@$(PY) -m ruff check .
 	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
 	@echo "Tudo em ordem."

@@ -46,6 +46,11 @@ class Celula:
         destino = self.opcoes.get("tangle")
         return None if destino is None else str(destino)
 
+    @property
+    def modulo(self) -> str | None:
+        """Nome do módulo a que a célula pertence ("tokenizer"), ou `None`."""
+        return None if self.destino is None else Path(self.destino).stem
+
     def arvore(self) -> ast.Module:
         """A árvore sintática; um erro diz a linha da página."""
         try:

@@ -17,36 +17,8 @@ from functools import cache
 from pathlib import Path
 
 from ferramentas.celulas import Celula
+from ferramentas.importacoes import importa_o_pacote, modulos_importados
 from ferramentas.livro import PACOTE
-
-
-@cache
-def modulos_importados(arvore: ast.AST) -> set[str]:
-    """Módulos do pacote que o código importa.
-
-    >>> sorted(modulos_importados(ast.parse("from homellm.data import x\\nimport homellm.ngram")))
-    ['data', 'ngram']
-    """
-    nomes: set[str] = set()
-    for no in ast.walk(arvore):
-        if isinstance(no, ast.Import):
-            nomes |= {a.name for a in no.names}
-        elif isinstance(no, ast.ImportFrom) and no.level == 0 and no.module:
-            nomes.add(no.module)
-            if no.module == PACOTE:
-                nomes |= {f"{PACOTE}.{a.name}" for a in no.names}
-    return {n.split(".")[1] for n in nomes if n.startswith(f"{PACOTE}.")}
-
-
-@cache
-def importa_o_pacote(arvore: ast.AST) -> bool:
-    """O código importa o pacote ou algum módulo dele (e com isso o `__init__.py`)?"""
-    return any(
-        nome.split(".")[0] == PACOTE
-        for no in ast.walk(arvore)
-        if isinstance(no, (ast.Import, ast.ImportFrom))
-        for nome in ([no.module or ""] if isinstance(no, ast.ImportFrom) else [a.name for a in no.names])
-    )
 
 
 def fecho(modulos: set[str], raiz: Path) -> dict[str, ast.Module]:

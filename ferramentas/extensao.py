@@ -1,7 +1,8 @@
 """Extensão do Sphinx: tudo o que o livro acrescenta ao Jupyter Book.
 
 - o que se relê e o que se reescreve depois de uma mudança;
-- o número do capítulo tirado do nome do arquivo (figuras, equações e exercícios o seguem);
+- o número do capítulo tirado do nome do arquivo, e a letra das páginas da oficina (figuras, equações e
+  exercícios os seguem);
 - a legenda «vai para homellm/x.py» nas células extraídas, e a volta da página da API ao capítulo;
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
 - a célula de preparo do Colab, recolhida, no começo de cada página.
@@ -26,7 +27,7 @@ from sphinx.transforms import SphinxTransform
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.classes import classes_que_crescem, nomes_definidos
 from ferramentas.execucao import chave, marca_cabecalho
-from ferramentas.livro import RAIZ, grava, nome_da_pagina, numero_do_capitulo, paginas
+from ferramentas.livro import RAIZ, grava, nome_da_pagina, numeros_das_paginas, paginas
 from ferramentas.preparo import celula_de_preparo
 
 # ---------------------------------------------------------------- o que se relê e se reescreve
@@ -90,10 +91,15 @@ def citaveis(env: BuildEnvironment) -> str:
     partes = [
         env.titles, env.tocs, env.toc_secnumbers, env.toc_fignumbers, env.toctree_includes,
         {nome: env.domaindata[nome] for nome in sorted(env.domaindata) if nome != "cite"},
-        {nome: [no["docname"], no["type"], no["node"].get("title"), no["node"].next_node(nodes.title)] for nome, no in exercicios.items()},
+        {nome: _rosto(de["docname"], de["node"]) for nome, de in exercicios.items()},
         [str((c.key, c.formatted_entry)) for c in env.get_domain("cite").citations],
     ]  # fmt: skip
     return hashlib.sha256(estavel(partes).encode()).hexdigest()
+
+
+def _rosto(docname: str, no: nodes.Element) -> list[object]:
+    """O que de um exercício aparece nas outras páginas: onde está, o que é, como se chama."""
+    return [docname, type(no).__name__, no.get("title"), no.next_node(nodes.title)]
 
 
 def estavel(valor: object) -> str:
@@ -123,23 +129,24 @@ def _marca(app: Sphinx, docname: str, fonte: list[str]) -> None:
 
 
 def _numera_capitulos(original):
-    """Troca o primeiro número das seções pelo que está no nome do arquivo (03-atencao → 3)."""
+    """Troca o primeiro número das seções pelo do capítulo (03-atencao → 3) ou pela letra da oficina."""
 
     def assign_section_numbers(self: TocTreeCollector, env: BuildEnvironment) -> list[str]:
         antes = env.toc_secnumbers
         original(self, env)
+        da_pagina = numeros_das_paginas()
         for docname, numeros in env.toc_secnumbers.items():
-            capitulo = numero_do_capitulo(docname)
-            if capitulo is None:
+            if docname not in da_pagina:
                 continue
+            primeiro = da_pagina[docname]
             for ancora, numero in numeros.items():
                 if numero:
-                    numeros[ancora] = (capitulo, *numero[1:])
+                    numeros[ancora] = (primeiro, *numero[1:])
             for ref in env.tocs[docname].findall(nodes.reference):
                 if ref.get("secnumber"):
-                    ref["secnumber"] = [capitulo, *ref["secnumber"][1:]]
+                    ref["secnumber"] = [primeiro, *ref["secnumber"][1:]]
             if env.titles[docname].get("secnumber"):
-                env.titles[docname]["secnumber"] = [capitulo, *env.titles[docname]["secnumber"][1:]]
+                env.titles[docname]["secnumber"] = [primeiro, *env.titles[docname]["secnumber"][1:]]
         return [d for d, numeros in env.toc_secnumbers.items() if numeros != antes.get(d)]
 
     assign_section_numbers.do_livro = True

@@ -39,9 +39,9 @@ class Enderecos:
         projeto = self.repositorio.split("://github.com/")[1]
         return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
 
-    def instalacao(self) -> str:
-        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
-        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+    def pacote(self) -> str:
+        """O repositório no ramo ou etiqueta do livro, num arquivo que o pip instala."""
+        return f"{self.repositorio}/archive/{self.ramo}.zip"
 
 
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
@@ -156,11 +156,24 @@ def numero_do_capitulo(docname: str) -> int | None:
     return int(achado[1]) if achado else None
 
 
+def numeros_das_paginas(raiz: Path = RAIZ) -> dict[str, int | str]:
+    """O que vem antes do ponto em “Figura 3.1” e “Figura B.1”: o capítulo, ou a letra da oficina."""
+    numeros: dict[str, int | str] = {}
+    letras = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    for pagina in paginas(raiz):
+        docname = pagina.relative_to(raiz).with_suffix("").as_posix()
+        if (capitulo := numero_do_capitulo(docname)) is not None:
+            numeros[docname] = capitulo
+        elif docname.startswith("book/oficina/"):
+            numeros[docname] = next(letras)
+    return numeros
+
+
 def caminho_do_caderno(docname: str) -> str:
     """Onde mora, no repositório, o notebook da página.
 
-    >>> caminho_do_caderno("book/02-dados")
-    'notebooks/02-dados.ipynb'
+    >>> caminho_do_caderno("book/02-dados"), caminho_do_caderno("book/oficina/pesos")
+    ('notebooks/02-dados.ipynb', 'notebooks/oficina/pesos.ipynb')
     """
     return f"notebooks/{docname.removeprefix('book/')}.ipynb"
 

@@ -1,4 +1,4 @@
-"""`ferramentas/executor.py`: páginas executadas juntas dão o mesmo que uma a uma, e cada falha é uma linha."""
+"""`ferramentas/executor.py`: páginas juntas dão o mesmo que uma a uma, e cada falha é uma linha."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path
 
 MORRE = "import os; os._exit(3)"
 FALHAS = {  # o que a célula tem: a linha dela em que está a causa, e o que se diz
-    "x = 1\n1 / 0": (2, "a célula falhou: ZeroDivisionError: division by zero (o traceback inteiro está em _b"),
+    "x = 1\n1 / 0": (2, "a célula falhou: ZeroDivisionError: division by zero (o traceback inteiro "),
     "def f():\n    raise ValueError('um\\ndois')\n\nf()": (4, "a célula falhou: ValueError: um dois"),
     "input('nome? ')": (1, "a célula falhou: ela pede algo ao teclado (input)"),
     MORRE: (1, "o kernel morreu nesta célula"),
@@ -127,7 +127,7 @@ def test_kernel_que_nao_existe_e_cabecalho_sem_nome(tmp_path):
     (queixa,) = Ouvinte(raiz).executa([md])
     assert queixa.startswith("book/01-um.md:1: não há kernel chamado 'cobol'; no cabeçalho")
     md.write_text(texto.replace("  display_name: Python 3\n", ""), "utf-8")
-    with pytest.raises(ErroDoLivro, match=r"^book/01-um.md:1: o kernelspec do cabeçalho não tem display_name"):
+    with pytest.raises(ErroDoLivro, match=r"^book/01-um.md:1: o kernelspec .* não tem display_name"):
         Ouvinte(raiz).executa([md])
 
 
@@ -166,7 +166,7 @@ def vivo(pid: int) -> bool:
 
 def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
     presa = "import os, time\nopen({!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
-    corpos = {"01-a": presa.format(str(tmp_path / "a")), "02-b": presa.format(str(tmp_path / "b")), "03-c": "3"}
+    corpos = {f"0{n}-{n}": presa.format(str(tmp_path / n)) for n in "ab"} | {"03-c": "3"}
     raiz = livro_de(tmp_path / "livro", {nome: celula(codigo) for nome, codigo in corpos.items()})
     ambiente = {**os.environ, "PYTHONPATH": str(REPO)}
     processo = subprocess.Popen(
@@ -185,7 +185,7 @@ def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
     assert [pid for pid in kernels if vivo(pid)] == []
     ouvinte = Ouvinte(raiz)
     assert ouvinte.guardada(prepara(raiz / "book/03-c.md", raiz))
-    assert not ouvinte.guardada(prepara(raiz / "book/01-a.md", raiz))
+    assert not ouvinte.guardada(prepara(raiz / "book/0a-a.md", raiz))
 
 
 @pytest.mark.parametrize(("segundos", "texto"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s")])
