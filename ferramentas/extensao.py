@@ -90,9 +90,9 @@ def citaveis(env: BuildEnvironment) -> str:
     exercicios = getattr(env, "sphinx_exercise_registry", {})
     partes = [
         env.titles, env.tocs, env.toc_secnumbers, env.toc_fignumbers, env.toctree_includes,
-        {nome: env.domaindata[nome] for nome in sorted(env.domaindata) if nome != "cite"},
+        [env.domaindata[nome] for nome in ("std", "py", "math")],
         {nome: _rosto(de["docname"], de["node"]) for nome, de in exercicios.items()},
-        [str((c.key, c.formatted_entry)) for c in env.get_domain("cite").citations],
+        [(c.key, str(c.formatted_entry.text)) for c in env.get_domain("cite").citations],
     ]  # fmt: skip
     return hashlib.sha256(estavel(partes).encode()).hexdigest()
 
