@@ -28,6 +28,7 @@ verificar:
 	@$(PY) -m ferramentas.lint
 	@$(PY) -m ferramentas.construir --confere-cadernos
 	@$(PY) -m ruff check .
+	@$(PY) -m mypy
 	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
 	@echo "Tudo em ordem."
 

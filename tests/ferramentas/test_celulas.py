@@ -55,9 +55,11 @@ def test_o_que_se_extrai_e_o_que_se_executa():
         do_mystnb = read_myst_markdown_notebook(
             md.read_text("utf-8"), MdParserConfig(enable_extensions=EXTENSOES)
         )
-        executadas = [c.source for c in do_mystnb.cells if c.cell_type == "code"]
+        do_mystnb = [c for c in do_mystnb.cells if c.cell_type == "code"]
+        executadas = [c.source for c in do_mystnb]
         lidas = le_celulas(md, REPO)
         assert [c.fonte for c in lidas] == executadas, md.name
+        assert [c.opcoes for c in lidas] == [c.metadata for c in do_mystnb], md.name
         linhas = md.read_text("utf-8").split("\n")
         for lida in lidas:
             if lida.fonte.strip("\n"):
