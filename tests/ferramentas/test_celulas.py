@@ -127,7 +127,7 @@ ERROS = {  # nome: (corpo, linha do erro contada do corpo, o que a mensagem diz)
     "célula recuada": ("- item\n\n  ```{code-cell}\n  1\n  ```\n", 3, "dentro de outro bloco"),
     "diretiva com o nome torto": ("```{code-cel}\n:tangle: homellm/a.py\n1\n```\n", 1, "escreva code-cell"),
     "diretiva com traço de menos": ("```{codecell}\n1\n```\n", 1, "desconhecida: codecell"),
-    "conflito na prosa": ("a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n", 2, "fique com uma das duas"),
+    "conflito na prosa": ("a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n", 2, "das duas versões"),
     "conflito no código": (celula("1\n<<<<<<< HEAD\n2"), 3, "marca de conflito do git"),
     "célula aberta com dois-pontos": (":::{code-cell}\n1\n:::\n", 1, "abra-a com ```"),
 }
