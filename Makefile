@@ -38,5 +38,5 @@ servir:
 	@$(PY) -m http.server $(PORTA) --bind 127.0.0.1 --directory _build/html
 
 limpar:
-	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
