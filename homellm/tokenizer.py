@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 8dd9e8412b5ad8cd09e0222e4092b5b86abe71e5e191bdd0376a48f1172514c5
+# sha256 do que segue: a57411e1d46ef109e31b1f6ee3366f5d029260f42ce139d85f01d3a06bef0452
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -84,7 +84,9 @@ def _pieces(pattern: str, text: str) -> list[str]:
     """Os pedaços do pré-corte, em Python."""
     try:
         cut = regex.compile(pattern)
-        patience = 2 + len(text) / 1e5  # segundos; uma expressão honesta leva um décimo
+        patience = None  # a nossa expressão não demora, e o prazo custaria um quinto
+        if pattern != PATTERN:
+            patience = 2 + len(text) / 1e5  # segundos; uma honesta leva um décimo
         if cut.groups:
             return [match[0] for match in cut.finditer(text, timeout=patience)]
         return cut.findall(text, timeout=patience)
@@ -398,6 +400,8 @@ class BPETokenizer:
         recusado, ou se um especial não existe.
         """
         raw = _to_utf8(text)
+        if not allowed_special and not disallowed_special:
+            return self._encode_ordinary(text, raw)
         allowed = self._specials(allowed_special)
         refused = self._specials(disallowed_special) - allowed
         if found := [name for name in refused if name in text]:
@@ -405,8 +409,6 @@ class BPETokenizer:
                 f"o texto tem {found[0]!r}, um token especial; tire-o, ou permita-o em "
                 "allowed_special se foi o seu programa que o escreveu"
             )
-        if not allowed:
-            return self._encode_ordinary(text, raw)
         ids: list[int] = []
         for n, part in enumerate(_split(text, allowed)):
             if n % 2:
