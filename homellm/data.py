@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 0adace79be7e615ee62c709daaf753fc2e0c99ecd1f6799d798de256d6926ba5
+# sha256 do que segue: 359a8d100363727b2064aacac1cd17c5de016f0aca2442ebb6e1bc5e96edc983
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader.
 
@@ -124,10 +124,11 @@ def create_dataloader(
         raise ValueError("faltou context_length: quantos ids o modelo lê de cada vez?")
     else:
         dataset = SlidingWindowDataset(data, context_length, stride)
-    if drop_last and len(dataset) < batch_size:
+    n_windows = len(dataset)  # type: ignore[arg-type]
+    if drop_last and n_windows < batch_size:
         raise ValueError(
-            f"há {len(dataset)} janelas e o lote pede {batch_size}: com drop_last=True "
-            "não sairia lote; diminua batch_size, context_length ou stride, ou use "
+            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True não "
+            "sairia lote; diminua batch_size, context_length ou stride, ou use "
             "drop_last=False"
         )
     return DataLoader(
@@ -223,8 +224,9 @@ def write_token_file(path: str | Path, ids: Iterable[int], vocab_size: int) -> i
             f"vocab_size={vocab_size}: passe o tamanho do vocabulário que gerou os ids"
         )
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
-    known = isinstance(ids, (np.ndarray, torch.Tensor))
-    stream = iter(_id_array(ids).tolist() if known else ids)
+    if isinstance(ids, (np.ndarray, torch.Tensor)):
+        ids = _id_array(ids).tolist()
+    stream = iter(ids)
     total = 0
     with replacing(path) as temporary, temporary.open("wb") as file:
         _write_header(file, dtype, 0)

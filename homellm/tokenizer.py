@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: a57411e1d46ef109e31b1f6ee3366f5d029260f42ce139d85f01d3a06bef0452
+# sha256 do que segue: 92434763785ba97a5bcc09ec29edbcdef9b6e39eaa263da8325fce47347ed510
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -148,16 +148,12 @@ def learn_merges(
     >>> learn_merges({b"banana": 2, b"bandana": 1}, 2)
     [(b'a', b'n'), (b'b', b'an')]
     """
-    seqs = [
-        list(word.translate(_TO_ORDER)) for word in words
-    ]  # símbolos numerados na ordem do desempate
+    # os símbolos são números, na ordem do desempate
+    seqs = [list(word.translate(_TO_ORDER)) for word in words]
     freqs = list(words.values())
-    counts: defaultdict[tuple[int, int], int] = defaultdict(
-        int
-    )  # par → ocorrências no corpus
-    where: defaultdict[tuple[int, int], set[int]] = defaultdict(
-        set
-    )  # par → palavras em que (talvez) está
+    # par → quantas vezes ocorre no corpus; par → palavras em que (talvez) está
+    counts: defaultdict[tuple[int, int], int] = defaultdict(int)
+    where: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for w, seq in enumerate(seqs):
         for pair in pairwise(seq):
             counts[pair] += freqs[w]
@@ -168,9 +164,7 @@ def learn_merges(
     merges: list[tuple[bytes, bytes]] = []
     while heap and len(merges) < n_merges:
         minus_n, pair = heapq.heappop(heap)
-        if (
-            counts[pair] != -minus_n
-        ):  # anotação velha: volta à fila com a contagem de agora
+        if counts[pair] != -minus_n:  # anotação velha: volta com a contagem de agora
             if counts[pair] > 0:
                 heapq.heappush(heap, (-counts[pair], pair))
             continue
@@ -659,12 +653,8 @@ def _read_gpt2_files(
             continue
         left, _, right = line.partition(" ")
         name = left + right
-        if (
-            left not in names
-            or right not in names
-            or name not in vocab
-            or name in names
-        ):
+        born = left in names and right in names
+        if not born or name not in vocab or name in names:
             raise ValueError(
                 f"{merges_txt}, linha {number}: a fusão {line!r} repete ou não casa "
                 f"com as anteriores e com {vocab_json.name}; os dois arquivos são do mesmo "

@@ -262,7 +262,9 @@ except OSError as error:
 def test_no_room_left_keeps_the_old_file_and_says_what_to_do(tmp_path):
     path = tmp_path / "ids.npy"
     write_token_file(path, IDS, 141)
-    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False
+    )
     assert f"não consegui gravar {path}: " in done.stdout and "grave em outro disco" in done.stdout
     assert TokenFileDataset(path, 4).ids.tolist() == IDS and list(tmp_path.iterdir()) == [path]
 

@@ -302,7 +302,9 @@ def test_custom_pattern_never_loses_text(tmp_path):
 
 @given(
     text=st.text(max_size=60),
-    pattern=st.sampled_from([r"\p{L}+", r"\w+|\s+", "a", r"(\w+)|(\s)", r"[^\n]+", "(?i)casa|b+?", r"\d{1,3}(?=x)"]),
+    pattern=st.sampled_from(
+        [r"\p{L}+", r"\w+|\s+", "a", r"(\w+)|(\s)", r"[^\n]+", "(?i)casa|b+?", r"\d{1,3}(?=x)"]
+    ),
 )
 def test_round_trip_with_any_pattern(text, pattern):
     tok = OTHERS.setdefault(pattern, BPETokenizer.train("casa bola 12x CASA\n\n", 270, pattern=pattern))
@@ -433,7 +435,9 @@ def test_disallowed_specials_are_refused_as_in_tiktoken(tok):
                 disallowed_special="all" if disallowed == "all" else set(disallowed) - set(allowed),
             )
         except ValueError:
-            with pytest.raises(ValueError, match=r"'<\|endoftext\|>', um token especial; tire-o, ou permita-o"):
+            with pytest.raises(
+                ValueError, match=r"'<\|endoftext\|>', um token especial; tire-o, ou permita-o"
+            ):
                 tok.encode(text, allowed, disallowed)
         else:
             assert tok.encode(text, allowed, disallowed) == expected
@@ -447,7 +451,9 @@ def test_from_vocab_and_merges(tok):
     assert_same(BPETokenizer.from_vocab(vocab, tok.merges, [END]), tok)
     del vocab[tok.special_tokens[END]]
     assert_same(BPETokenizer.from_vocab(vocab, tok.merges, [END]), tok)
-    shuffled = dict(zip(np.random.default_rng(0).permutation(len(vocab)).tolist(), vocab.values(), strict=True))
+    shuffled = dict(
+        zip(np.random.default_rng(0).permutation(len(vocab)).tolist(), vocab.values(), strict=True)
+    )
     other = BPETokenizer.from_vocab(shuffled, tok.merges)
     assert other.merges == tok.merges and other.decode(other.encode(TEXT)) == TEXT
     assert other.encode(TEXT) == other.encode_pure(TEXT)
