@@ -34,6 +34,7 @@ from ferramentas.execucao import chave, marca_cabecalho
 from ferramentas.livro import ErroDoLivro, grava, le_texto, nome_da_pagina, tempo_por_celula
 
 UMA_LINHA = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SEM_WIDGETS = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # a barra do tqdm: aqui ninguém a vê
 AO_MESMO_TEMPO = 4  # no máximo: cada página chega a ocupar 1 GB
 EXECUCOES_GUARDADAS = 60  # quantas o cache guarda antes de esquecer as mais antigas
 CALADO = logging.Logger("execução")  # o que ele diria em inglês, dizem as queixas
@@ -284,7 +285,7 @@ def dura(segundos: float) -> str:
 
 def executa(mds: Iterable[Path], pasta: Path, raiz: Path) -> None:
     """Executa as páginas e guarda as saídas; erro se alguma falhou."""
-    os.environ.update(UMA_LINHA)  # os kernels o herdam
+    os.environ.update(UMA_LINHA | SEM_WIDGETS)  # os kernels o herdam
     if Executor(pasta, raiz).executa(mds):
         raise ErroDoLivro(
             "a construção parou; a causa está nas mensagens acima. Conserte a célula e rode de novo"

@@ -13,7 +13,7 @@ import pytest
 
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
 from ferramentas import executor
-from ferramentas.executor import UMA_LINHA, Executor, dura, prepara
+from ferramentas.executor import SEM_WIDGETS, UMA_LINHA, Executor, dura, prepara
 from ferramentas.livro import ErroDoLivro, nome_da_pagina, paginas
 
 CONTA = """\
@@ -50,8 +50,8 @@ class Ouvinte(Executor):
 
 
 @pytest.fixture(autouse=True)
-def uma_linha(monkeypatch) -> None:
-    for variavel, valor in UMA_LINHA.items():
+def ambiente(monkeypatch) -> None:
+    for variavel, valor in (UMA_LINHA | SEM_WIDGETS).items():
         monkeypatch.setenv(variavel, valor)
 
 
@@ -129,6 +129,11 @@ def test_kernel_que_nao_existe_e_cabecalho_sem_nome(tmp_path):
     md.write_text(texto.replace("  display_name: Python 3\n", ""), "utf-8")
     with pytest.raises(ErroDoLivro, match=r"^book/01-um.md:1: o kernelspec .* não tem display_name"):
         Ouvinte(raiz).executa([md])
+
+
+def test_a_barra_do_tqdm_nao_se_queixa_de_que_lhe_faltam_widgets(tmp_path):
+    raiz = livro_de(tmp_path, {"01-um": celula("from tqdm.auto import tqdm")})
+    assert Ouvinte(raiz).executa(paginas(raiz)) == []
 
 
 def test_pagina_que_deixa_arquivos(tmp_path):
