@@ -175,6 +175,7 @@ def vivo(pid: int) -> bool:
     return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
 
 
+@pytest.mark.lento
 def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
     presa = "import os, time\nopen({!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
     corpos = {f"0{n}-{n}": presa.format(str(tmp_path / n)) for n in "ab"} | {"03-c": "3"}
