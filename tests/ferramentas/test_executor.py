@@ -75,12 +75,13 @@ def test_juntas_ou_uma_a_uma_as_saidas_sao_as_mesmas(tmp_path, monkeypatch):
 
 def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "nucleos", lambda: 1)
-    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3"}
+    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3", "anexo": "4"}
     raiz = livro_de(tmp_path, {nome: celula(codigo) for nome, codigo in corpos.items()})
     primeiro = Ouvinte(raiz)
     assert primeiro.executa(paginas(raiz)) == []
-    assert primeiro.comecadas() == ["book/03-tres", "book/02-dois", "book/01-um"]  # sem tempos: do fim
-    assert [f for f in primeiro.ditas if "; falta" in f][0].endswith("; faltam 2")
+    sem_tempos = ["book/03-tres", "book/02-dois", "book/01-um", "book/anexo"]
+    assert primeiro.comecadas() == sem_tempos
+    assert [f for f in primeiro.ditas if "; falta" in f][0].endswith("; faltam 3")
     de_novo = Ouvinte(raiz)
     assert de_novo.executa(paginas(raiz)) == [] and de_novo.ditas == []
     for nome, codigo in corpos.items():
@@ -88,7 +89,7 @@ def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path
     depois = Ouvinte(raiz)
     assert depois.executa(paginas(raiz)) == [] and depois.comecadas()[0] == "book/02-dois"
     assert "(da outra vez, " in depois.ditas[1]
-    assert any("; faltam 2 (menos de " in frase for frase in depois.ditas)
+    assert any("; faltam 3 (menos de " in frase for frase in depois.ditas)
 
 
 MORRE = "import os; os._exit(3)"
