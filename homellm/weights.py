@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 5c992869ff104cefc1668e6dde8909a785895ac6cae192d13930ade77306d7c4
+# sha256 do que segue: 59b586917d3c9a3aeaa4020e9eccc697e7fa07def965970261c3e763df1d4d4d
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -353,7 +353,7 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
     """Os tensores de um arquivo do PyTorch; nada do que ele traz é executado."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: falta este arquivo; a pasta é mesmo de um modelo?")
-    if torch.__version__ < (2, 6):  # o leitor restrito de antes ainda deixava executar código
+    if torch.__version__ < "2.6":  # o leitor restrito de antes ainda deixava executar código
         raise RuntimeError(
             f"{path}: ler este formato com segurança pede torch 2.6; atualize o PyTorch"
         )
