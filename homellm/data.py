@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 359a8d100363727b2064aacac1cd17c5de016f0aca2442ebb6e1bc5e96edc983
+# sha256 do que segue: a6bc3007ef748f0546797780c42c3f491cf9bf9e3c3e5c6ef5231bd3495151c6
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader.
 
@@ -127,8 +127,8 @@ def create_dataloader(
     n_windows = len(dataset)  # type: ignore[arg-type]
     if drop_last and n_windows < batch_size:
         raise ValueError(
-            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True não "
-            "sairia lote; diminua batch_size, context_length ou stride, ou use "
+            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True "
+            "não sairia lote; diminua batch_size, context_length ou stride, ou use "
             "drop_last=False"
         )
     return DataLoader(

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 92434763785ba97a5bcc09ec29edbcdef9b6e39eaa263da8325fce47347ed510
+# sha256 do que segue: 6ee11f431dd88d3ca8752edc7c8adc44e9d6c7521e536c04a83fed9130321b71
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -33,7 +33,6 @@ import regex
 import tiktoken
 
 from homellm.files import read_json, read_text, write_json
-from homellm.files import replacing as replacing
 
 END = "<|endoftext|>"  # onde um documento acaba e outro começa
 PATTERN = "|".join(
@@ -657,8 +656,8 @@ def _read_gpt2_files(
         if not born or name not in vocab or name in names:
             raise ValueError(
                 f"{merges_txt}, linha {number}: a fusão {line!r} repete ou não casa "
-                f"com as anteriores e com {vocab_json.name}; os dois arquivos são do mesmo "
-                "modelo?"
+                f"com as anteriores e com {vocab_json.name}; os dois arquivos são do "
+                "mesmo modelo?"
             )
         names[name] = names[left] + names[right]
     tokens = {token: vocab[name] for name, token in names.items()}

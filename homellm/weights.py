@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: c97b3b88e67c44b1cd46cd658facf4a97b0fb09106aac6f7d46c2746ca6875ca
+# sha256 do que segue: 2719bf7723d914ae8333449898052f6e29d3c25adca62056fd95e40ca0e299de
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -632,7 +632,8 @@ def _huggingface_json(
         "n_positions": config.context_length, "n_embd": config.emb_dim,
         "n_head": config.n_heads, "n_layer": config.n_layers,
         "layer_norm_epsilon": 1e-5, "attn_pdrop": config.dropout,
-        "resid_pdrop": config.dropout, "embd_pdrop": config.dropout, "tie_word_embeddings": config.tie_weights,
+        "resid_pdrop": config.dropout, "embd_pdrop": config.dropout,
+        "tie_word_embeddings": config.tie_weights,
         "bos_token_id": end, "eos_token_id": end, "dtype": "float32",
     }  # fmt: skip
     if tokenizer is None:

@@ -139,7 +139,7 @@ def test_loader_of_a_dataset_and_errors():
     length=st.integers(1, 10),
     stride=st.integers(1, 12),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_file_equals_memory(tmp_path, ids, length, stride):
     length = min(length, len(ids) - 1)
     path = tmp_path / "ids.npy"
