@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 2719bf7723d914ae8333449898052f6e29d3c25adca62056fd95e40ca0e299de
+# sha256 do que segue: d8cf51f429ef39226b2690bd57167be6b4f1089ac50ec249f5d3dc5ce7f3d222
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -189,8 +189,8 @@ def build_gpt(
     if asked > 2 * stored or config.n_layers > len(found):
         raise ValueError(
             f"{path}: a configuração pede {config.n_layers} camadas e {asked} números, "
-            f"e os pesos são {stored} números em {len(found)} tensores: não são do mesmo "
-            "modelo"
+            f"e os pesos são {stored} números em {len(found)} tensores: não são do "
+            "mesmo modelo"
         )
     with torch.device("meta"):  # sem sortear pesos que vão ser trocados
         model = GPT(config)
@@ -509,23 +509,13 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
 
 
 def _gpt2_tokenizer(folder: Path) -> BPETokenizer:
-    """O tokenizer de `vocab.json` e `merges.txt`, com os especiais de
-    `added_tokens.json`.
-    """
+    """O tokenizer que está ao lado dos pesos."""
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     if not (vocab.is_file() and merges.is_file()):
         raise FileNotFoundError(
             f"{folder}: faltam vocab.json e merges.txt; leia só os pesos com load_gpt2"
         )
-    tokenizer = BPETokenizer.from_gpt2_files(vocab, merges)
-    added = folder / "added_tokens.json"
-    if not added.is_file():
-        return tokenizer
-    specials = dict(tokenizer.special_tokens) | read_json(added)
-    try:
-        return BPETokenizer(tokenizer.tokens, specials, tokenizer.pattern)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{added}: especiais que não servem ({error})") from error
+    return BPETokenizer.from_gpt2_files(vocab, merges)
 
 
 _REGEX_TOKEN = re.compile(
