@@ -17,17 +17,18 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from celulas import le_celulas
 from docutils import nodes
-from execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
-from livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
-from preparo import celula_de_preparo
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.transforms import SphinxTransform
-from tangle import extrai
+
+from ferramentas.celulas import le_celulas
+from ferramentas.execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
+from ferramentas.livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
+from ferramentas.preparo import celula_de_preparo
+from ferramentas.tangle import extrai
 
 # ---------------------------------------------------------------- execução guardada
 
@@ -208,8 +209,8 @@ def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    app.setup_extension("bibliografia")
-    app.setup_extension("interface")
+    app.setup_extension("ferramentas.bibliografia")
+    app.setup_extension("ferramentas.interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)
     app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")

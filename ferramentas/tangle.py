@@ -1,6 +1,6 @@
 """Extrai (*tangle*) para o pacote as células marcadas com `:tangle: homellm/<módulo>.py`.
 
-uso: python ferramentas/tangle.py [--check]
+uso: python -m ferramentas.tangle [--check]
 
 Sem opção, escreve os módulos que mudaram. Com `--check`, só compara e diz o que está diferente.
 """
@@ -14,8 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from celulas import Celula, le_celulas
-from livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
+from ferramentas.celulas import Celula, le_celulas
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
 CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+
 from brinquedo import Livro
 
 # Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os

@@ -6,9 +6,10 @@ import re
 import shutil
 
 import pytest
+
 from brinquedo import restos_de_myst
-from livro import enderecos
-from preparo import MODELO
+from ferramentas.livro import enderecos
+from ferramentas.preparo import MODELO
 
 PUBLICOS = enderecos()  # o livro de brinquedo usa o `_config.yml` de verdade
 
