@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ferramentas.celulas import Celula, le_celulas
+from ferramentas.classes import junta
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
@@ -32,7 +33,7 @@ class Modulo:
 
 def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
     origem = tuple(dict.fromkeys(c.pagina for c in celulas))
-    corpo = "\n\n".join(c.fonte.strip("\n").rstrip() + "\n" for c in celulas)
+    corpo = junta(celulas)
     soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
     aviso = "NÃO EDITE: mude o capítulo." if len(origem) == 1 else "NÃO EDITE."  # a linha cabe em 110 colunas
     cabecalho = CABECALHO.format(origem=", ".join(origem), aviso=aviso, soma=soma)
