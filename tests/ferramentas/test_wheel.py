@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 
 from brinquedo import REPO, copia_o_projeto
 
-CADERNOS = sorted((REPO / "notebooks").glob("*.ipynb"))
+CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
 # Os treinos de um caderno param no terceiro passo, os do pacote e, no capítulo 5, os da classe que ele mesmo
 # define. O que se confere aqui é que ele roda do começo ao fim; a construção já executa cada página inteira.
 POUCOS_PASSOS = """
