@@ -85,7 +85,7 @@ def test_enderecos_do_leiame_sao_os_do_livro():
 
 
 def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
-    pesados = "torch numpy matplotlib tiktoken pooch safetensors tqdm regex requests"
+    pesados = "torch numpy matplotlib tiktoken platformdirs certifi safetensors tqdm regex"
     fim = python(
         "import sys, homellm\n"
         f"print(homellm.__version__, sorted(set('{pesados}'.split()) & set(sys.modules)))\n"
