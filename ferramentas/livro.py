@@ -39,14 +39,20 @@ class Enderecos:
         projeto = self.repositorio.split("://github.com/")[1]
         return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
 
-    def instalacao(self) -> str:
-        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
-        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+    def pacote(self) -> str:
+        """O repositório no ramo ou etiqueta do livro, num arquivo que o pip instala."""
+        return f"{self.repositorio}/archive/{self.ramo}.zip"
 
 
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
     """O texto do arquivo; se não é UTF-8, o erro diz a linha."""
     dados = arquivo.read_bytes()
+    if conflito := re.search(rb"(?m)^(<{7}|>{7}) ", dados):
+        linha = dados[: conflito.start()].count(b"\n") + 1
+        raise ErroDoLivro(
+            f"{arquivo.relative_to(raiz).as_posix()}:{linha}: marca de conflito do git; fique com uma "
+            "das duas versões e apague as marcas"
+        )
     try:
         return dados.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as erro:

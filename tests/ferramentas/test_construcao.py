@@ -173,7 +173,7 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
         "#@title Código (clique para ver)",
         "1 + 1",
     ]
-    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.instalacao() in fontes[0]
+    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.pacote() in fontes[0]
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
     assert all(c["outputs"] == [] and c["execution_count"] is None for c in codigos)

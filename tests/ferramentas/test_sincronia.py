@@ -80,8 +80,13 @@ def test_enderecos_do_leiame_sao_os_do_livro():
     do_colab = set(re.findall(r"https://colab\.research\.google\.com/github/[^\s)>\"]*", texto))
     assert do_colab <= {publicos.colab(caminho_do_caderno(d)) for d in docnames}
     assert do_site and do_colab
+    no_repositorio = (
+        re.escape(publicos.bruto("")) + "|" + re.escape(f"{publicos.repositorio}/blob/{publicos.ramo}/")
+    )
+    arquivos = re.findall(rf"(?:{no_repositorio})([^\s)>\"]*)", texto)
+    assert arquivos and all((REPO / arquivo).is_file() for arquivo in arquivos)
     pacotes = set(re.findall(re.escape(publicos.repositorio) + r"/archive/[^\s)>\"]*", texto))
-    assert pacotes <= {publicos.instalacao().partition(" @ ")[2]}
+    assert pacotes <= {publicos.pacote()}
 
 
 def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
