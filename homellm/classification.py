@@ -1,15 +1,16 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d2a6dd852b59bd9de47f31b96eed04dfdd18320d4a895057d41fa818115b8b7b
-"""Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
+# sha256 do que segue: 08fa17257f69de187b35322ff5b42c4a5316458a8afc4e54646a3e295192f76b
+"""Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
-capítulo 6 do livro constrói este módulo; o comando que treina os classificadores do livro
-é `python -m homellm.recipes`.
+capítulo 6 do livro constrói este módulo; o comando que treina os classificadores do
+livro é `python -m homellm.recipes`.
 
 >>> model, tokenizer = load_classifier("spam-mini")
 >>> model.labels
 ('ham', 'spam')
->>> predict(model, tokenizer, ["Pague a taxa e ganhe o prêmio: premio-certo.invalido"])[0].label
+>>> texts = ["Pague a taxa e ganhe o prêmio: premio-certo.invalido"]
+>>> predict(model, tokenizer, texts)[0].label
 'spam'
 """
 
@@ -70,7 +71,9 @@ class Report:
         width = max(8, *map(len, self.labels))
         lines = [f"{'':{width}}  precisão  cobertura     F1  textos"]
         for n, label in enumerate(self.labels):
-            rates = f"{self.precision[n]:8.3f}  {self.recall[n]:9.3f}  {self.f1[n]:5.3f}"
+            rates = (
+                f"{self.precision[n]:8.3f}  {self.recall[n]:9.3f}  {self.f1[n]:5.3f}"
+            )
             lines.append(f"{label:{width}}  {rates}  {self.support[n]:6}")
         lines.append(f"acurácia {self.accuracy:.3f}, F1 médio {self.macro_f1:.3f}")
         return "\n".join(lines)
@@ -88,16 +91,18 @@ def classification_report(
 ) -> Report:
     """Compara rótulos verdadeiros e previstos.
 
-    Erros: `ValueError` se não há um para um, se não há nenhum, se `labels` repete um nome,
-    ou se há rótulo fora de `labels`.
+    Erros: `ValueError` se não há um para um, se não há nenhum, se `labels` repete um
+    nome, ou se há rótulo fora de `labels`.
 
-    >>> print(classification_report(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).confusion)
+    >>> report = classification_report(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])
+    >>> print(report.confusion)
     [[1 1]
      [0 1]]
     """
     if len(truth) != len(predicted):
         raise ValueError(
-            f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um para um"
+            f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um "
+            "para um"
         )
     if len(truth) == 0:
         raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
@@ -116,10 +121,11 @@ def classification_report(
 def encode_framed(tokenizer: Tokenizer, text: str, max_length: int) -> list[int]:
     """Os ids de um texto, entre dois `<|endoftext|>`, em no máximo `max_length` ids.
 
-    Do que não cabe fica o começo; o `<|endoftext|>` final fica sempre. Um texto vazio são
-    só os dois.
+    Do que não cabe fica o começo; o `<|endoftext|>` final fica sempre. Um texto vazio
+    são só os dois.
 
-    Erros: `ValueError` se `max_length` é menor que 2; os de `end_id` e de `encode_text`.
+    Erros: `ValueError` se `max_length` é menor que 2; os de `end_id` e de
+    `encode_text`.
     """
     if max_length < 2:
         raise ValueError(f"max_length={max_length}: precisa ser ao menos 2, as pontas")
@@ -128,26 +134,27 @@ def encode_framed(tokenizer: Tokenizer, text: str, max_length: int) -> list[int]
 
 
 def _texts(texts: Iterable[str]) -> list[str]:
-    """Os textos, numa lista. Erros: `TypeError` se é um texto só, ou se um não é texto."""
+    """Os textos, numa lista. Erros: `TypeError` se é um só, ou se um não é texto."""
     if isinstance(texts, str):
         raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
     listed = list(texts)  # pode vir um gerador
     for n, text in enumerate(listed):
         if not isinstance(text, str):
             raise TypeError(
-                f"texto {n}: esperava um texto, e veio {text!r} ({type(text).__name__}); "
-                'se é uma célula vazia de tabela, troque-a por ""'
+                f"texto {n}: esperava um texto, e veio {text!r}, um "
+                f"{type(text).__name__}; se é uma célula vazia de tabela, troque-a por "
+                '""'
             )
     return listed
 
 
 class ClassificationDataset(Dataset):
-    """Textos em ids, com a classe de cada um. Item: `(ids, classe)`, int64 `(T,)` e int.
+    """Textos em ids, com a classe de cada um. Item: `(ids, classe)`, `(T,)` e int.
 
     `rotulos` traz um nome por texto; `labels`, os nomes na ordem das classes do modelo.
 
-    Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels` repete
-    um nome, ou se há rótulo fora de `labels`.
+    Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels`
+    repete um nome, ou se há rótulo fora de `labels`.
     """
 
     def __init__(
@@ -168,7 +175,8 @@ class ClassificationDataset(Dataset):
         for n, rotulo in enumerate(rotulos):
             if rotulo not in position:
                 raise ValueError(
-                    f"texto {n}: rótulo {rotulo!r} desconhecido; use um de {tuple(labels)}"
+                    f"texto {n}: rótulo {rotulo!r} desconhecido; use um de "
+                    f"{tuple(labels)}"
                 )
         rows = (encode_framed(tokenizer, text, max_length) for text in _texts(texts))
         self.ids = [torch.tensor(row) for row in rows]
@@ -222,9 +230,9 @@ def create_classification_loader(
 class GPTClassifier(nn.Module):
     """Um modelo de linguagem com outra cabeça: `n_classes` notas do último token.
 
-    `gpt` é um `GPT`, ou qualquer modelo com `features`, `head` e `config`; o que se ajusta
-    é uma cópia dele, no mesmo dispositivo e no mesmo tipo. `labels` dá nome às classes
-    (sem ele, "0", "1", …).
+    `gpt` é um `GPT`, ou qualquer modelo com `features`, `head` e `config`; o que se
+    ajusta é uma cópia dele, no mesmo dispositivo e no mesmo tipo. `labels` dá nome às
+    classes (sem ele, "0", "1", …).
 
     Erros: `ValueError` se `n_classes` é menor que 2, ou se `labels` não são `n_classes`
     nomes diferentes.
@@ -253,7 +261,7 @@ class GPTClassifier(nn.Module):
         self.gpt.head = head  # a das V notas fica para trás
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Logits `(B, K)` de ids `(B, T)`; `lengths`, `(B,)`, diz quantos ids são do texto.
+        """Logits `(B, K)` de ids `(B, T)`; `lengths`, `(B,)`, são os ids de cada texto.
 
         Erros: os de `features`, e `ValueError` se há comprimento fora de 1 a T.
         """
@@ -323,7 +331,7 @@ def predict(
 def add_token_noise(
     ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab_size: int
 ) -> torch.Tensor:
-    """Troca cada token de dentro do texto, com probabilidade `rate`, por um id sorteado.
+    """Troca cada token de dentro do texto por um id sorteado, com probabilidade `rate`.
 
     `(B, T) → (B, T)`. As duas pontas de cada texto e o preenchimento ficam como estão.
     """
@@ -336,7 +344,7 @@ def add_token_noise(
 def classification_loss(
     model: nn.Module, batch: Batch, token_noise: float = 0.0
 ) -> torch.Tensor:
-    """Entropia cruzada média, em nats por texto, de um lote de `collate_classification`.
+    """Entropia cruzada média, em nats por texto, de um `collate_classification`.
 
     `token_noise` é a taxa de `add_token_noise`, e só vale enquanto o modelo treina.
     """
@@ -358,8 +366,8 @@ def set_trainable(model: GPTClassifier, blocks: int | None) -> None:
     norm = getattr(model.gpt, "norm", None)
     if parts is None or norm is None:
         raise ValueError(
-            f"blocks={blocks}: {type(model.gpt).__name__} não tem blocks e norm, e só se "
-            "pode ajustar por inteiro, com blocks=None"
+            f"blocks={blocks}: {type(model.gpt).__name__} não tem blocks e norm, e só "
+            "se pode ajustar por inteiro, com blocks=None"
         )
     if not 0 <= blocks <= len(parts):
         raise ValueError(
@@ -383,13 +391,13 @@ def finetune_classifier(
 ) -> History:
     """Ajusta o classificador pelo laço `homellm.training.train`; devolve a história.
 
-    `trainable_blocks` é o de `set_trainable`: `None` ajusta tudo, 0 só a cabeça e a última
-    normalização. `token_noise` é a fração de tokens trocados (`add_token_noise`). Com a
-    mesma semente em `config`, os lotes são os mesmos. `options` são as de `train`. O modelo
-    fica em modo de avaliação.
+    `trainable_blocks` é o de `set_trainable`: `None` ajusta tudo, 0 só a cabeça e a
+    última normalização. `token_noise` é a fração de tokens trocados
+    (`add_token_noise`). Com a mesma semente em `config`, os lotes são os mesmos.
+    `options` são as de `train`. O modelo fica em modo de avaliação.
 
-    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está em
-    [0, 1), ou se as classes dos dados não são as do modelo, na mesma ordem.
+    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está
+    em [0, 1), ou se as classes dos dados não são as do modelo, na mesma ordem.
     """
     if not 0 <= token_noise < 1:
         raise ValueError(f"token_noise={token_noise}: precisa estar em [0, 1)")
@@ -403,7 +411,9 @@ def finetune_classifier(
         epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02
     )
     set_trainable(model, trainable_blocks)
-    train_loader = create_classification_loader(train_data, batch_size, seed=config.seed)
+    train_loader = create_classification_loader(
+        train_data, batch_size, seed=config.seed
+    )
     val_loader = None
     if val_data is not None:  # lotes de tamanho parecido, e os mesmos em toda avaliação
         val_loader = list(create_classification_loader(val_data, batch_size))
@@ -462,7 +472,8 @@ def calibration_table(
 ) -> list[tuple[float, float, int]]:
     """Junta as previsões por confiança, em `n_bins` faixas iguais de 0 a 1.
 
-    Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam de fora.
+    Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam
+    de fora.
 
     Erros: `ValueError` se não há uma confiança de 0 a 1 para cada acerto ou erro, ou se
     `n_bins` não é ao menos 1.

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b62b5fe8727cdcab4e436a14ebaafe2b9b27aaa900106ac83efa5264b0b7fadd
+# sha256 do que segue: 57480c291a2af32ecf78a30f4647ff778b12dad1b01b3cfdd9604fe92f10bd24
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -31,7 +31,6 @@ from homellm.data import LengthBatches
 from homellm.generation import generate, stream
 from homellm.model import LanguageModel, device_of
 from homellm.tokenizer import (
-    END,
     SPECIAL_TOKENS,
     BPETokenizer,
     Tokenizer,
@@ -73,9 +72,10 @@ def encode_conversation(
 ) -> tuple[list[int], list[bool]]:
     """Os ids de uma conversa e, para cada um, se é o assistente quem o escreve.
 
-    `turns` são pares (usuário, assistente); o assistente do último pode ser `None`, e a vez
-    fica com o modelo. As `skip` primeiras respostas não contam como escritas. As falas são
-    texto comum (`encode_text`): uma marca dentro delas não vira token especial.
+    `turns` são pares (usuário, assistente); o assistente do último pode ser `None`, e a
+    vez fica com o modelo. As `skip` primeiras respostas não contam como escritas. As
+    falas são texto comum (`encode_text`): uma marca dentro delas não vira token
+    especial.
 
     Erros: `ValueError` se o tokenizer não tem `<|endoftext|>`, que fecha cada resposta.
     """
@@ -107,8 +107,8 @@ def fit_turns(tokenizer: Tokenizer, turns: Turns, system: str, limit: int) -> Tu
         first -= 1
     if first == len(turns):
         raise ValueError(
-            f"o último turno, com a linha de sistema, tem {size} tokens, e cabem {limit}; "
-            "encurte-o"
+            f"o último turno, com a linha de sistema, tem {size} tokens, e cabem "
+            f"{limit}; encurte-o"
         )
     return turns[first:]
 
@@ -143,8 +143,8 @@ class InstructionDataset(Dataset):
 
     n é no máximo `context_length + 1`. `rows` mistura `Instruction` e `Dialogue`. Uma
     conversa que não cabe vira vários itens, cada um com os turnos que cabem antes dele,
-    como no `Chat`, e cada resposta conta uma vez. Com `response_only=False`, tudo conta, o
-    pedido inclusive.
+    como no `Chat`, e cada resposta conta uma vez. Com `response_only=False`, tudo
+    conta, o pedido inclusive.
 
     Erros: `ValueError` se um turno sozinho não cabe, com o número do registro.
     """
@@ -177,9 +177,9 @@ def collate_instructions(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Junta itens num lote `(ids, alvos)`, int64 `(B, T)`.
 
-    O alvo é o id seguinte, ou −100 se não conta. Completa à direita até o mais comprido. O
-    id do preenchimento tanto faz: a máscara causal o esconde de tudo o que vem antes, e o
-    alvo ali é −100.
+    O alvo é o id seguinte, ou −100 se não conta. Completa à direita até o mais
+    comprido. O id do preenchimento tanto faz: a máscara causal o esconde de tudo o que
+    vem antes, e o alvo ali é −100.
 
     >>> ids, written = torch.tensor([7, 8, 9]), torch.tensor([False, False, True])
     >>> [tensor.tolist() for tensor in collate_instructions([(ids, written)])]
@@ -207,11 +207,12 @@ def finetune_instructions(
 ) -> History:
     """Ajusta `model` a responder, com o laço de `homellm.training`; devolve a história.
 
-    Cada lote tem até `batch_tokens` ids. `response_only=False` cobra também a previsão do
-    pedido. `options` são as de `train`: `checkpoint`, `resume`, `on_eval`, `progress`.
+    Cada lote tem até `batch_tokens` ids. `response_only=False` cobra também a previsão
+    do pedido. `options` são as de `train`: `checkpoint`, `resume`, `on_eval`,
+    `progress`.
 
-    Erros: `ValueError` se não há registros de treino; os de `InstructionDataset` e os de
-    `train`.
+    Erros: `ValueError` se não há registros de treino; os de `InstructionDataset` e os
+    de `train`.
     """
     if not train_rows:
         raise ValueError("não há registros de treino; confira o filtro que os escolheu")
@@ -244,8 +245,8 @@ def _reserved(model: LanguageModel, max_new_tokens: int | None) -> int:
     size = context // 3 if max_new_tokens is None else max_new_tokens
     if not 1 <= size < context:
         raise ValueError(
-            f"max_new_tokens={size}: precisa estar entre 1 e {context - 1}, para que sobre "
-            "lugar para o pedido"
+            f"max_new_tokens={size}: precisa estar entre 1 e {context - 1}, para que "
+            "sobre lugar para o pedido"
         )
     return size
 
@@ -288,15 +289,15 @@ def respond_all(
 
 
 def exact_match(answer: str, reference: str) -> bool:
-    """Se a resposta é a esperada, letra por letra, descontados os espaços das pontas."""
+    """Se a resposta é a esperada, letra por letra, sem contar os espaços das pontas."""
     return answer.strip() == reference.strip()
 
 
 def token_f1(answer: str, reference: str) -> float:
     """Média harmônica de precisão e cobertura das palavras.
 
-    Não conta ordem, caixa nem pontuação: é a medida do SQuAD (Rajpurkar et al., 2016). Duas
-    respostas sem palavra alguma valem 1.
+    Não conta ordem, caixa nem pontuação: é a medida do SQuAD (Rajpurkar et al., 2016).
+    Duas respostas sem palavra alguma valem 1.
 
     >>> token_f1("A feira começa às seis.", "às seis")
     0.5714285714285714
@@ -311,7 +312,7 @@ def token_f1(answer: str, reference: str) -> float:
 
 @dataclass(frozen=True)
 class FamilyScore:
-    """A nota de uma família: quantos itens, fração de respostas exatas, F1 médio das palavras."""
+    """A nota de uma família: quantos itens, fração de exatas, F1 médio das palavras."""
 
     family: str
     count: int
@@ -359,7 +360,7 @@ def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
 
 
 class Chat:
-    """Uma conversa com o modelo: guarda os turnos, monta o prompt, gera até a marca de fim.
+    """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
     >>> from homellm.weights import load_pretrained
     >>> chat = Chat(*load_pretrained("assistente-mini"))
@@ -368,10 +369,10 @@ class Chat:
     >>> chat.turns
     [('Copie sem mudar nada.\\njanela', 'janela')]
 
-    Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que sobrem
-    `max_new_tokens` (um terço do contexto, se não for dado); a linha de sistema nunca sai.
-    `options` são as de `generation.stream`: `temperature` (aqui, 0), `top_k`, `top_p`,
-    `generator`, `repetition_penalty`.
+    Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que
+    sobrem `max_new_tokens` (um terço do contexto, se não for dado); a linha de sistema
+    nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0),
+    `top_k`, `top_p`, `generator`, `repetition_penalty`.
     """
 
     def __init__(
@@ -390,8 +391,8 @@ class Chat:
     def window(self, text: str) -> Turns:
         """Os turnos que o modelo verá se o usuário disser `text`, que é o último deles.
 
-        Erros: `ValueError` se o texto é vazio, ou se sozinho não cabe; a conversa fica como
-        estava.
+        Erros: `ValueError` se o texto é vazio, ou se sozinho não cabe; a conversa fica
+        como estava.
         """
         if not text.strip():
             raise ValueError("a mensagem está vazia; escreva alguma coisa")
@@ -421,7 +422,9 @@ class Chat:
                 if piece := decoder.decode(self.tokenizer.token_bytes(new)):
                     answer += piece
                     yield piece
-            if piece := decoder.decode(b"", final=True):  # acabou no meio de um caractere
+            if piece := decoder.decode(
+                b"", final=True
+            ):  # acabou no meio de um caractere
                 answer += piece
                 yield piece
             finished = True

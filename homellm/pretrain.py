@@ -1,12 +1,12 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 8e1e965404abaaf247cf118423f2df5057cbbbe010cdd62e18ff721161f43233
+# sha256 do que segue: 2105c8bf571d00e97619a92fc5a41bc5e7be0e83f64fa05f3ae7b095874b24ed
 """Pré-treina um GPT num corpus de arquivos de texto: do `.txt` ao modelo guardado.
 
 Junta os contos do livro aos textos das pastas, treina o tokenizer, grava os ids num
-arquivo e treina o modelo. Pode ser interrompido e chamado de novo com os mesmos valores:
-continua de onde parou. Sob o `torchrun`, cada processo faz a sua parte de cada lote. O
-comando é `python -m homellm.recipes contos-mini`; a página “As receitas dos modelos do
-livro”, da oficina, explica o módulo.
+arquivo e treina o modelo. Pode ser interrompido e chamado de novo com os mesmos
+valores: continua de onde parou. Sob o `torchrun`, cada processo faz a sua parte de cada
+lote. O comando é `python -m homellm.recipes contos-mini`; a página “As receitas dos
+modelos do livro”, da oficina, explica o módulo.
 
 >>> page = "Era uma noite de chuva fina e de vento na\\ncidade toda, sem ninguém nas "
 >>> print(join_wrapped(page + "ruas escuras.\\n— Entre."))
@@ -21,7 +21,6 @@ import os
 import random
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,15 +41,15 @@ from homellm.weights import save_pretrained
 
 
 def join_wrapped(text: str) -> str:
-    """Desfaz as quebras de página impressa: cada parágrafo numa linha; versos não mudam.
+    """Desfaz as quebras da página impressa: um parágrafo por linha; versos não mudam.
 
-    Uma linha continua na seguinte se a primeira palavra desta não cabia nela, e se não é
-    uma fala que começa. Um texto que tem um parágrafo por linha fica como está.
+    Uma linha continua na seguinte se a primeira palavra desta não cabia nela, e se não
+    é uma fala que começa. Um texto que tem um parágrafo por linha fica como está.
     """
     lines = [line.strip() for line in unicodedata.normalize("NFC", text).splitlines()]
     lengths = sorted(len(line) for line in lines if line)
     margin = lengths[int(0.9 * len(lengths))] if lengths else 0
-    if not 40 < margin <= 120:  # não são linhas impressas: parágrafos inteiros, ou versos
+    if not 40 < margin <= 120:  # não são linhas impressas: parágrafos, ou versos
         return "\n".join(lines)
     paragraphs: list[str] = []
     for before, line in zip(["", *lines], lines, strict=False):
@@ -84,8 +83,8 @@ class Corpus:
     def paths(self) -> list[Path]:
         """Os arquivos que entram, em ordem.
 
-        Erros: `FileNotFoundError` se uma pasta não tem `.txt`; `ValueError` se `held_out`
-        traz um nome que não está nelas.
+        Erros: `FileNotFoundError` se uma pasta não tem `.txt`; `ValueError` se
+        `held_out` traz um nome que não está nelas.
         """
         found = {
             folder: [p for p in folder.rglob("*") if _is_text(p)]
@@ -100,7 +99,7 @@ class Corpus:
         return [path for path in paths if path.stem not in self.held_out]
 
     def documents(self, seed: int = 0) -> list[str]:
-        """Os documentos de treino, embaralhados. Erros: os de `paths` e os de leitura."""
+        """Os documentos de treino, embaralhados. Erros: os de `paths` e de leitura."""
         documents = [join_wrapped(read_text(path)) for path in self.paths()]
         stories = [story.document for story in load_table("contos", split="train")]
         documents += stories * self.repeat_stories
@@ -131,7 +130,8 @@ def _difference(before: dict[str, object], now: dict[str, object]) -> str:
         "mudou": sorted(name for name in set(old) & set(new) if old[name] != new[name]),
     }
     changes = [
-        f"{verb} {', '.join(names[:3])}" + (f" e mais {len(names) - 3}" * (len(names) > 3))
+        f"{verb} {', '.join(names[:3])}"
+        + (f" e mais {len(names) - 3}" if len(names) > 3 else "")
         for verb, names in groups.items()
         if names
     ]
@@ -149,14 +149,15 @@ IDS = {"train": "treino.ids", "validation": "validacao.ids"}
 def prepare(output: Path, corpus: Corpus, vocab_size: int) -> None:
     """Grava em `output` o tokenizer e os ids; se já estão lá, só confere de que são.
 
-    Erros: `ValueError` se o que está lá é de outros textos, e a mensagem diz o que mudou.
+    Erros: `ValueError` se o que está lá é de outros textos, e a mensagem diz o que
+    mudou.
     """
     record, now = output / "preparo.json", fingerprint(corpus, vocab_size)
     if record.exists():
         if changed := _difference(read_json(record), now):
             raise ValueError(
-                f"{output} foi preparada com outros textos ({changed}); use outra pasta "
-                "de saída, ou apague esta"
+                f"{output} foi preparada com outros textos ({changed}); use outra "
+                "pasta de saída, ou apague esta"
             )
         return
     output.mkdir(parents=True, exist_ok=True)
@@ -253,5 +254,6 @@ def _train(
     return history
 
 
-if __name__ == "__main__" and __package__ == "homellm":  # com python -m; no notebook, não
+# com python -m; no notebook, não
+if __name__ == "__main__" and __package__ == "homellm":
     raise SystemExit("o comando agora é: python -m homellm.recipes contos-mini …")

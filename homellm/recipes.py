@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: abdeba489315c1593e4aaf2582a9eced1fa3c14504a2ff9936f5da3adda2b80a
+# sha256 do que segue: 0765a33df5962acf46de07963ad9347510a5a56baff365c0cedb9915dff139a7
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -8,9 +8,9 @@
     python -m homellm.recipes assistente-mini --saida DIR
 
 Os números de cada receita são dados; as funções os executam. Cada comando pode ser
-interrompido e repetido com os mesmos argumentos: continua de onde parou. Com várias GPUs,
-o primeiro aceita o `torchrun`. A página “As receitas dos modelos do livro”, da oficina,
-explica o módulo.
+interrompido e repetido com os mesmos argumentos: continua de onde parou. Com várias
+GPUs, o primeiro aceita o `torchrun`. A página “As receitas dos modelos do livro”, da
+oficina, explica o módulo.
 
 >>> CLASSIFIERS["spam-mini"].labels
 ('ham', 'spam')
@@ -48,10 +48,9 @@ from homellm.instruction import (
 )
 from homellm.model import GPT, GPTConfig, LanguageModel
 from homellm.pretrain import Corpus, pretrain
-from homellm.tokenizer import END, BPETokenizer, Tokenizer
+from homellm.tokenizer import END, Tokenizer
 from homellm.training import History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
-
 
 CONTOS = TrainConfig(
     max_steps=6500,
@@ -105,7 +104,8 @@ def train_classifier(
     torch.manual_seed(seed)
     size = model.config.context_length
     train_data, val_data = (
-        load_labeled(recipe, split, tokenizer, size) for split in ("train", "validation")
+        load_labeled(recipe, split, tokenizer, size)
+        for split in ("train", "validation")
     )
     classifier = GPTClassifier(model, len(recipe.labels), recipe.labels)
     config = replace(recipe.config, seed=seed)
@@ -147,8 +147,8 @@ SYSTEM_LINES = (
 def chain_rows(rows: Sequence[Instruction], seed: int = 0) -> list[Dialogue]:
     """Os mesmos pares, encadeados em conversas de dois a dez turnos sem relação.
 
-    Ensinam que um pedido se responde por si, venha o que vier antes, uma linha de sistema
-    inclusive. A ordem é sorteada, e do último grupo pode sobrar um turno só.
+    Ensinam que um pedido se responde por si, venha o que vier antes, uma linha de
+    sistema inclusive. A ordem é sorteada, e do último grupo pode sobrar um turno só.
     """
     rng, pool, chains = random.Random(seed), list(rows), []
     rng.shuffle(pool)
@@ -184,7 +184,7 @@ LETTERS = GPTConfig(
 
 @dataclass(frozen=True)
 class AssistantRecipe:
-    """Os números do `assistente-mini`: o segundo ajuste usa metade de `learning_rate`."""
+    """Os números do `assistente-mini`; o segundo ajuste usa metade da taxa."""
 
     model: GPTConfig = LETTERS
     base_steps: int = 1500
@@ -194,8 +194,10 @@ class AssistantRecipe:
     new_lists: int = 6000
 
 
-def _read(output: Path, recipe: AssistantRecipe, tokenizer: Tokenizer) -> tuple[GPT, bool]:
-    """A primeira fase: o modelo em bytes que leu `base_corpus`, e se ela foi interrompida."""
+def _read(
+    output: Path, recipe: AssistantRecipe, tokenizer: Tokenizer
+) -> tuple[GPT, bool]:
+    """A primeira fase: o modelo que leu `base_corpus`, e se ela foi interrompida."""
     torch.manual_seed(0)
     model = GPT(recipe.model).to(choose_device())
     ids = tokenizer.encode("".join(text + END for text in base_corpus()), [END])
@@ -224,7 +226,9 @@ def _tune(
     def report(step: int, model: nn.Module) -> None:
         answers = respond_all(model, tokenizer, held_out, 64)
         scores = score_families(held_out, answers)
-        print(f"passo {step}: " + ", ".join(f"{s.family} {s.exact:.2f}" for s in scores))
+        print(
+            f"passo {step}: " + ", ".join(f"{s.family} {s.exact:.2f}" for s in scores)
+        )
 
     config = TrainConfig(
         max_steps=recipe.steps, learning_rate=learning_rate, warmup_steps=50,
@@ -267,7 +271,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="homellm.recipes", description="treina um dos modelos que vêm com o pacote"
     )
     names = parser.add_subparsers(dest="nome", required=True, metavar="MODELO")
-    stories = names.add_parser("contos-mini", help="pré-treino nos contos e em .txt seus")
+    stories = names.add_parser(
+        "contos-mini", help="pré-treino nos contos e em .txt seus"
+    )
     add = stories.add_argument
     add("--textos", type=Path, nargs="*", default=[], help="pastas com .txt em UTF-8")
     add("--fora", nargs="*", default=[], help="arquivos (sem .txt) a deixar de fora")
@@ -278,15 +284,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--dropout", type=float, default=0.0)
     add("--repete-contos", type=int, default=3, help="vezes dos contos por época")
     add("--avalia-a-cada", type=int, default=CONTOS.eval_every, help="passos")
-    add("--reparte", action="store_true", help="com várias GPUs, reparte os pesos (FSDP2)")
+    add(
+        "--reparte",
+        action="store_true",
+        help="com várias GPUs, reparte os pesos (FSDP2)",
+    )
     for name, recipe in CLASSIFIERS.items():
         tuned = names.add_parser(name, help=f"classificador da tabela {recipe.table}")
         tuned.add_argument("--de", default="contos-mini", help="o GPT de que se parte")
         tuned.add_argument("--semente", type=int, default=0)
-    chat = names.add_parser("assistente-mini", help="instruções, num modelo que vê letras")
+    chat = names.add_parser(
+        "assistente-mini", help="instruções, num modelo que vê letras"
+    )
     default = AssistantRecipe()
     chat.add_argument("--passos-base", type=int, default=default.base_steps)
-    chat.add_argument("--passos", type=int, default=default.steps, help="de cada ajuste")
+    chat.add_argument(
+        "--passos", type=int, default=default.steps, help="de cada ajuste"
+    )
     chat.add_argument("--taxa", type=float, default=default.learning_rate)
     chat.add_argument("--lote", type=int, default=default.batch_tokens, help="tokens")
     for command in names.choices.values():
@@ -339,5 +353,6 @@ def main(arguments: list[str] | None = None) -> None:
             print("interrompido; chame de novo com os mesmos argumentos para continuar")
 
 
-if __name__ == "__main__" and __package__ == "homellm":  # com python -m; no notebook, não
+# com python -m; no notebook, não
+if __name__ == "__main__" and __package__ == "homellm":
     main()
