@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 08fa17257f69de187b35322ff5b42c4a5316458a8afc4e54646a3e295192f76b
+# sha256 do que segue: 807387b7e40e7396c31dc98af4576bba11b6bfb541a72caeb1e859634151592c
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
@@ -30,11 +30,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from homellm.data import LengthBatches
-from homellm.model import LanguageModel, device_of, eval_mode, unwrap
+from homellm.model import GPTConfig, LanguageModel, device_of, eval_mode, unwrap
 from homellm.tokenizer import BPETokenizer, Tokenizer, encode_text, end_id
 from homellm.training import Batch, History, TrainConfig, train
 from homellm.weights import (
     build_gpt,
+    check_pair,
     find_model,
     read_description,
     read_weights,
@@ -431,10 +432,17 @@ def save_classifier(
 ) -> None:
     """Guarda o classificador, os nomes das classes e o tokenizer numa pasta.
 
-    `load_classifier` a lê.
+    `load_classifier` a lê. Erros: `TypeError` se o corpo não é um GPT; os de
+    `write_folder`.
     """
-    description = {"model": asdict(model.gpt.config), "labels": list(model.labels)}
-    write_folder(folder, model, tokenizer, description, dtype)
+    inner = unwrap(model)
+    config = inner.gpt.config
+    if not isinstance(config, GPTConfig):
+        raise TypeError(
+            f"só se guarda o classificador de um GPT; veio {type(inner.gpt).__name__}"
+        )
+    description = {"model": asdict(config), "labels": list(inner.labels)}
+    write_folder(folder, inner, tokenizer, description, dtype)
 
 
 def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPETokenizer]:
@@ -464,7 +472,12 @@ def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPEToken
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     read_weights(folder, model)
-    return model.eval(), BPETokenizer.load(folder / "tokenizer.json")
+    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+    try:
+        check_pair(tokenizer, model.gpt.config.vocab_size)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    return model.eval(), tokenizer
 
 
 def calibration_table(

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 57480c291a2af32ecf78a30f4647ff778b12dad1b01b3cfdd9604fe92f10bd24
+# sha256 do que segue: b5c2125c38e1e00bc1e966ee6b949b4c673d7fc596f4586d75cf6c760e10fd2a
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from homellm.corpus import Dialogue, Instruction
 from homellm.data import LengthBatches
-from homellm.generation import generate, stream
+from homellm.generation import generate, known_ids, stream
 from homellm.model import LanguageModel, device_of
 from homellm.tokenizer import (
     SPECIAL_TOKENS,
@@ -277,7 +277,11 @@ def respond_all(
             raise ValueError(f"registro {n}, de {row.familia}: {error}") from error
         groups[len(ids)].append((n, ids))
     answers, stops = [""] * len(rows), set(tokenizer.special_tokens.values())
-    options = {"temperature": 0.0, "eos_id": end_id(tokenizer)} | options
+    options = {
+        "temperature": 0.0,
+        "eos_id": end_id(tokenizer),
+        "allowed": known_ids(tokenizer),
+    } | options
     device = device_of(model)
     for length, group in groups.items():
         batch = torch.tensor([ids for _, ids in group], device=device)
@@ -385,7 +389,8 @@ class Chat:
     ) -> None:
         self.max_new_tokens = _reserved(model, max_new_tokens)
         self.model, self.tokenizer, self.system = model, tokenizer, system
-        self.options = {"temperature": 0.0} | options
+        known = known_ids(tokenizer)  # o modelo pode ter lugares vagos
+        self.options = {"temperature": 0.0, "allowed": known} | options
         self.turns: list[tuple[str, str]] = []
 
     def window(self, text: str) -> Turns:

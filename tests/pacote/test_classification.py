@@ -194,7 +194,7 @@ class Bag(nn.Module):
         return self.head(self.features(ids, cache))
 
 
-def test_qualquer_modelo_do_contrato_serve_de_corpo() -> None:
+def test_qualquer_modelo_do_contrato_serve_de_corpo(tmp_path) -> None:
     torch.manual_seed(0)
     bag = Bag()
     model = GPTClassifier(bag, 2, LABELS)
@@ -204,6 +204,8 @@ def test_qualquer_modelo_do_contrato_serve_de_corpo() -> None:
     assert [p.label for p in predict(model, TOKENIZER, TEXTS)] == NAMES
     with pytest.raises(ValueError, match="Bag não tem blocks e norm.*blocks=None"):
         set_trainable(model, 1)
+    with pytest.raises(TypeError, match="só se guarda o classificador de um GPT; veio Bag"):
+        save_classifier(model, TOKENIZER, tmp_path / "b")
 
 
 def test_a_subclasse_e_o_modelo_compilado_servem_de_corpo_como_sao() -> None:
@@ -492,6 +494,21 @@ def test_guardar_e_ler_da_o_mesmo_modelo(tmp_path) -> None:
     model, tokenizer = load_classifier(tmp_path / "m")
     assert model.labels == LABELS and not model.training and model.gpt.config == MODEL.gpt.config
     assert predict(model, tokenizer, TEXTS) == predict(MODEL, TOKENIZER, TEXTS)
+
+
+def test_guardar_um_classificador_compilado_da_a_mesma_pasta(tmp_path) -> None:
+    save_classifier(torch.compile(MODEL), TOKENIZER, tmp_path / "c")
+    save_classifier(MODEL, TOKENIZER, tmp_path / "m")
+    assert len({(tmp_path / n / "model.safetensors").read_bytes() for n in "cm"}) == 1
+
+
+def test_um_tokenizer_maior_que_o_modelo_e_recusado_ao_ler(tmp_path) -> None:
+    save_classifier(MODEL, TOKENIZER, tmp_path)
+    BPETokenizer.train("o pão da padaria e o prêmio da loteria, pague já", 290).save(
+        tmp_path / "tokenizer.json"
+    )
+    with pytest.raises(ValueError, match="não são par"):
+        load_classifier(tmp_path)
 
 
 def test_um_classificador_nao_e_um_modelo_de_linguagem_nem_o_contrario(tmp_path) -> None:
