@@ -46,7 +46,9 @@ def final_loss(ids, rate: float, batch: int, seed: int) -> float:
     set_seed(seed)
     model = GPT(CONFIG)
     steps = STEPS * BATCH // batch
-    config = TrainConfig(max_steps=steps, learning_rate=rate, warmup_steps=steps // 22, final_lr=0.05, seed=seed)
+    config = TrainConfig(
+        max_steps=steps, learning_rate=rate, warmup_steps=steps // 22, final_lr=0.05, seed=seed
+    )
     train_loader = create_dataloader(ids[0], batch, 128, seed=seed)
     val_loader = create_dataloader(ids[1], 8, 128, shuffle=False, drop_last=False)
     loss = train(model, train_loader, val_loader, config, progress=False).val_loss[-1]

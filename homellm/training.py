@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 86f01b0f2e03ff8ec8d5686c2852cedc9242bf0b2f4b5a707f76b788d243d25e
+# sha256 do que segue: baaee420fd594ad36a57df5bc2d22254db657fb67b5b5d289905e7ada58683f2
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -188,9 +188,9 @@ class Trainer:
         step = len(self.history.step_loss)
         lr = learning_rate_at(step, self.total_steps, self.config)
         return TrainingDiverged(
-            f"{what} virou {value} depois do passo {step}, com taxa {lr:.2e}. Confira os "
-            "dados, diminua learning_rate ou aumente warmup_steps. O último checkpoint, se "
-            "há um, está bom."
+            f"{what} virou {value} depois do passo {step}, com taxa {lr:.2e}. Confira "
+            "os dados, diminua learning_rate ou aumente warmup_steps. O último "
+            "checkpoint, se há um, está bom."
         )
 
     def measure(
@@ -254,7 +254,7 @@ class Trainer:
     def _read_state(
         self, path: str, state: dict[str, Any], tensors: dict[str, torch.Tensor]
     ) -> tuple[History, Position]:
-        """A história e a posição guardadas; recusa as estragadas e as de outro treino."""
+        """A história e a posição guardadas; recusa as estragadas ou de outro treino."""
         try:
             before, history = (
                 TrainConfig(**state["config"]),
