@@ -1,9 +1,9 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b0140c628cb4c1341f63f215d05d03aeb0be5ec5198d460f408016f5fdad0300
+# Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: c47420e00455240b3218fb2c3ac3ce5b853d0aaa19839fa66fd4e5ec1a14eb4c
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
-página “Treinar a sério”, da oficina, constrói este módulo.
+página “Parar e continuar”, da oficina, constrói este módulo.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: baaee420fd594ad36a57df5bc2d22254db657fb67b5b5d289905e7ada58683f2
+# sha256 do que segue: 73dc317a60de2daebc487e8b81f61c0e64f6ec03b25f8a98de0b4d3c01e002cc
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -23,45 +23,22 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from homellm.checkpoint import (
-    Position,
-    check_rng,
-    describe_data,
-    holding,
-    interruptible,
-    load_checkpoint,
-    resumable,
-    save_checkpoint,
-    what_changed,
-)
+    Position, check_rng, describe_data, holding, interruptible, load_checkpoint,
+    resumable, save_checkpoint, what_changed,
+)  # fmt: skip
 from homellm.distributed import (
-    any_across,
-    distribute,
-    gathered,
-    process,
-    share,
-    sum_across,
-    unshard,
-    unsynced,
-)
+    any_across, distribute, gathered, process, share, sum_across, unshard, unsynced,
+)  # fmt: skip
 from homellm.evaluation import bits_per_byte, evaluate, to_device
 from homellm.files import compare_tensors
 from homellm.loss import (
-    IGNORE_INDEX,
-    Batch,
-    LossFunction,
-    LossModule,
-    chunked_next_token_loss,
-    language_model_loss,
-    next_token_loss,
-    resolve_precision,
-)
+    IGNORE_INDEX, Batch, LossFunction, LossModule, chunked_next_token_loss,
+    language_model_loss, next_token_loss, resolve_precision,
+)  # fmt: skip
 from homellm.model import device_of
 from homellm.optimization import (
-    TrainConfig,
-    clip_gradients,
-    create_optimizer,
-    learning_rate_at,
-)
+    TrainConfig, clip_gradients, create_optimizer, learning_rate_at,
+)  # fmt: skip
 
 
 @dataclass
@@ -410,24 +387,9 @@ def _progress_bar(
 
 
 __all__ = [
-    "IGNORE_INDEX",
-    "Batch",
-    "History",
-    "LossFunction",
-    "TrainConfig",
-    "Trainer",
-    "TrainingDiverged",
-    "bits_per_byte",
-    "chunked_next_token_loss",
-    "clip_gradients",
-    "compare_tensors",
-    "create_optimizer",
-    "evaluate",
-    "language_model_loss",
-    "learning_rate_at",
-    "load_checkpoint",
-    "next_token_loss",
-    "resolve_precision",
-    "save_checkpoint",
-    "train",
-]
+    "IGNORE_INDEX", "Batch", "History", "LossFunction", "TrainConfig", "Trainer",
+    "TrainingDiverged", "bits_per_byte", "chunked_next_token_loss",
+    "clip_gradients", "compare_tensors", "create_optimizer", "evaluate",
+    "language_model_loss", "learning_rate_at", "load_checkpoint", "next_token_loss",
+    "resolve_precision", "save_checkpoint", "train",
+]  # fmt: skip
