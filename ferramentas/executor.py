@@ -175,8 +175,14 @@ class Executor:
                 cliente.execute()
             finally:
                 self.clientes.discard(cliente)
+            deixados = sorted(os.listdir(vazia))
         if queixa := queixa_das_saidas(pagina):
             raise ErroDoLivro(queixa)
+        if deixados:
+            raise ErroDoLivro(
+                f"{pagina.nome}.md:1: a página deixa arquivos na pasta em que roda: {', '.join(deixados)}; "
+                "grave-os numa pasta temporária (tempfile), que se apaga no fim"
+            )
         return time.monotonic() - inicio
 
     def fecha(self, pagina: Pagina, futuro: Future[float | None], juntas: int) -> str | None:

@@ -1,10 +1,10 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 87e8a6d73f10daf4081625183d0788d443dcadb16f39b3e52e76dcf2454c50f5
+# sha256 do que segue: 4b25898fadf6137bc65ccc0a06012225c6a8aae68c76ddfefd9125b6b06ca05e
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
-A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte, GELU, posições
-aprendidas. Formas: `B` lote, `T` contexto, `C` emb_dim, `V` vocabulário. O capítulo 4 do livro constrói
-este módulo.
+A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
+GELU, posições aprendidas. Formas: `B` lote, `T` contexto, `C` emb_dim, `V` vocabulário.
+O capítulo 4 do livro constrói este módulo.
 
 >>> model = GPT(GPTConfig.preset("mini", vocab_size=300))
 >>> model(torch.tensor([[5, 6, 7]])).shape
@@ -29,10 +29,11 @@ from homellm.attention import KVCache, MultiHeadAttention
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Os tamanhos de um GPT. Sem argumentos, os do GPT-2 pequeno, de 124 milhões de parâmetros.
+    """Os tamanhos de um GPT; sem argumentos, os do GPT-2 pequeno (124 milhões).
 
-    `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers` blocos, `dropout` em
-    [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz de saída é a própria tabela de embedding.
+    `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers`
+    blocos, `dropout` em [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz
+    de saída é a própria tabela de embedding.
 
     Erros: `ValueError` ou `TypeError`, com o nome do campo, o valor e o que se aceita.
 
@@ -57,24 +58,29 @@ class GPTConfig:
                 raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
             if value < 1:
                 raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-            object.__setattr__(self, name, int(value))  # um inteiro do NumPy não vai para o JSON
+            # um inteiro do NumPy não iria para o JSON
+            object.__setattr__(self, name, int(value))
         if self.emb_dim % self.n_heads:
             sizes = f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads}"
             raise ValueError(f"{sizes} cabeças iguais")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
-            raise TypeError(f"dropout={self.dropout!r}: precisa ser um número em [0, 1)")
+            raise TypeError(
+                f"dropout={self.dropout!r}: precisa ser um número em [0, 1)"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
         object.__setattr__(self, "dropout", float(self.dropout))
         for name in ("qkv_bias", "tie_weights"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name}={getattr(self, name)!r}: precisa ser True ou False")
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise TypeError(f"{name}={value!r}: precisa ser True ou False")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GPTConfig:
-        """Uma configuração com nome (as de `PRESETS`), com os campos de `changes` trocados.
+        """Uma configuração com nome (as de `PRESETS`), trocados os campos de `changes`.
 
-        >>> GPTConfig.preset("gpt2-medium").n_layers, GPTConfig.preset("mini", dropout=0.1).dropout
+        >>> config = GPTConfig.preset("gpt2-medium", dropout=0.1)
+        >>> config.n_layers, config.dropout
         (24, 0.1)
         """
         if name not in PRESETS:
@@ -82,10 +88,12 @@ class GPTConfig:
         return cls(**PRESETS[name] | changes)
 
     def flops_per_token(self, context_length: int | None = None) -> int:
-        """FLOPs da passada de ida por token, numa sequência de `context_length`; o treino custa o triplo.
+        """FLOPs da ida por token, numa sequência de `context_length`.
 
-        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C por bloco na atenção
-        (como o núcleo sem máscara a faz; a causalidade deixaria metade).
+        O treino custa o triplo.
+        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C
+        por bloco na atenção (como o núcleo sem máscara a faz; a causalidade deixaria
+        metade).
         """
         context = self.context_length if context_length is None else context_length
         weights = self.n_layers * 12 * self.emb_dim**2 + self.vocab_size * self.emb_dim
@@ -94,8 +102,12 @@ class GPTConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mini": dict(vocab_size=2048, context_length=64, emb_dim=64, n_heads=2, n_layers=2),
-    "contos-mini": dict(vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6),
-    "t4": dict(vocab_size=16384, context_length=512, emb_dim=512, n_heads=8, n_layers=8),
+    "contos-mini": dict(
+        vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6
+    ),
+    "t4": dict(
+        vocab_size=16384, context_length=512, emb_dim=512, n_heads=8, n_layers=8
+    ),
     "gpt2-small": {},
     "gpt2-medium": dict(emb_dim=1024, n_heads=16, n_layers=24),
     "gpt2-large": dict(emb_dim=1280, n_heads=20, n_layers=36),
@@ -104,7 +116,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class LayerNorm(nn.Module):
-    """Normaliza cada vetor para média 0 e variância 1 (a enviesada) e aplica ganho e viés aprendidos.
+    """Normaliza cada vetor (média 0, variância enviesada 1); ganho e viés aprendidos.
 
     `(..., C) → (..., C)`. Ba et al., «Layer Normalization», 2016.
     """
@@ -127,7 +139,7 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A MLP de cada bloco: `(B, T, C) → (B, T, 4C) → (B, T, C)`, cada posição sozinha."""
+    """A MLP de cada bloco, cada posição sozinha: `(B, T, C) → (…, 4C) → (B, T, C)`."""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
@@ -140,13 +152,17 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Atenção e MLP, cada uma depois de uma normalização, cada uma somada à corrente residual."""
+    """Atenção e MLP, cada uma normalizada antes e somada à corrente residual."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm1 = LayerNorm(config.emb_dim)
         self.attention = MultiHeadAttention(
-            config.emb_dim, config.n_heads, config.context_length, config.dropout, config.qkv_bias
+            config.emb_dim,
+            config.n_heads,
+            config.context_length,
+            config.dropout,
+            config.qkv_bias,
         )
         self.norm2 = LayerNorm(config.emb_dim)
         self.mlp = FeedForward(config.emb_dim)
@@ -167,7 +183,9 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
         self.position_embedding = nn.Embedding(config.context_length, config.emb_dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config) for _ in range(config.n_layers)
+        )
         self.norm = LayerNorm(config.emb_dim)
         self.head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         if config.tie_weights:
@@ -176,22 +194,27 @@ class GPT(nn.Module):
 
     @torch.no_grad()
     def _init_weights(self) -> None:
-        """Como no GPT-2: N(0; 0,02), e as projeções que somam ao resíduo divididas por √(2 · blocos).
+        """Como no GPT-2: N(0; 0,02).
 
-        A tabela de tokens, que também faz os logits, encolhe quando C é grande, para que a perda do começo
-        fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15 acima.
+        As projeções que somam ao resíduo são divididas por √(2 · blocos).
+        A tabela de tokens, que também faz os logits, encolhe quando C é grande, para
+        que a perda do começo fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15
+        acima.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for projection in (block.attention.proj, block.mlp.proj):
-                nn.init.normal_(projection.weight, std=0.02 / (2 * len(self.blocks)) ** 0.5)
+        smaller = 0.02 / (2 * len(self.blocks)) ** 0.5
+        for block in self.modules():
+            if isinstance(block, TransformerBlock):
+                nn.init.normal_(block.attention.proj.weight, std=smaller)
+                nn.init.normal_(block.mlp.proj.weight, std=smaller)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
+        std = min(0.02, 0.36 / self.config.emb_dim**0.5)
         for table in (self.head, self.token_embedding):
-            nn.init.normal_(table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5))
+            nn.init.normal_(table.weight, std=std)
 
     def num_params(self) -> int:
         """Quantos números o treino ajusta; a tabela partilhada conta uma vez.
@@ -210,16 +233,17 @@ class GPT(nn.Module):
         return self.head(self.features(ids, cache))
 
     def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """O que sai do último bloco, já normalizado, `(B, T, C)`; `head` leva isto aos logits.
+        """O que sai do último bloco, normalizado, `(B, T, C)`; `head` faz os logits.
 
-        Erros: `TypeError` se os ids não são inteiros; `ValueError` se a forma não é `(B, T)`, se há id fora
-        do vocabulário, ou se as posições passam de `context_length`.
+        Erros: `TypeError` se os ids não são inteiros; `ValueError` se a forma não é
+        `(B, T)`, se há id fora do vocabulário, ou se as posições passam de
+        `context_length`.
         """
         start = 0 if cache is None else cache.length
         self._check(ids, start)
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
-        x = self.token_embedding(ids) + self.position_embedding(positions)  # (B, T, C) + (T, C)
-        x = self.dropout(x)
+        x = self.token_embedding(ids)  # (B, T, C)
+        x = self.dropout(x + self.position_embedding(positions))  # (B, T, C) + (T, C)
         for block in self.blocks:
             x = block(x, cache)
         return self.norm(x)
@@ -228,16 +252,22 @@ class GPT(nn.Module):
         if ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
         if ids.dim() != 2 or not ids.numel():
-            raise ValueError(f"os ids têm forma (B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}")
+            raise ValueError(
+                "os ids têm forma (B, T), com B e T ao menos 1; "
+                f"vieram {tuple(ids.shape)}"
+            )
         limit, vocab_size = self.config.context_length, self.config.vocab_size
-        if start + ids.shape[1] > limit:
-            raise ValueError(f"são {start + ids.shape[1]} posições, e o máximo é context_length={limit}")
+        if (length := start + ids.shape[1]) > limit:
+            raise ValueError(
+                f"são {length} posições, e o máximo é context_length={limit}"
+            )
         if torch.compiler.is_compiling() or ids.is_meta:
             return
         low, high = (int(bound) for bound in torch.aminmax(ids))
         if low < 0 or high >= vocab_size:
             raise ValueError(
-                f"id {low if low < 0 else high} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
+                f"id {low if low < 0 else high} fora do vocabulário: "
+                f"os ids vão de 0 a {vocab_size - 1}"
             )
 
 
@@ -251,21 +281,26 @@ class ModelSizes(Protocol):
 
 
 class LanguageModel(Protocol):
-    """O contrato de um modelo de linguagem: o `GPT` o cumpre, e outra classe também pode.
+    """O contrato de um modelo de linguagem: o `GPT` o cumpre; outra classe também pode.
 
-    `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem antes de `head`.
+    `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem
+    antes de `head`.
     """
 
     @property
     def config(self) -> ModelSizes: ...
     @property
     def head(self) -> nn.Module: ...
-    def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
-    def __call__(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
+    def features(
+        self, ids: torch.Tensor, cache: KVCache | None = None
+    ) -> torch.Tensor: ...
+    def __call__(
+        self, ids: torch.Tensor, cache: KVCache | None = None
+    ) -> torch.Tensor: ...
 
 
 def _is_touched(module: nn.Module) -> bool:
-    """Se alguém mudou o que acontece quando este módulo é chamado; os *hooks* do FSDP não mudam nada."""
+    """Se alguém mudou o que acontece ao chamar o módulo; os *hooks* do FSDP, não."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
              module._backward_pre_hooks)  # fmt: skip
     foreign = [
@@ -279,25 +314,35 @@ def _is_touched(module: nn.Module) -> bool:
 
 def plain_forward(model: Any) -> bool:
     """Se chamar `model` é o mesmo que `head(features(ids, cache))`; na dúvida, não."""
-    code, ours = getattr(getattr(type(model), "forward", None), "__code__", None), GPT.forward.__code__
-    same = code is not None and (code.co_code, code.co_names) == (ours.co_code, ours.co_names)
+    code = getattr(getattr(type(model), "forward", None), "__code__", None)
+    if code is None:
+        return False
+    ours = GPT.forward.__code__
+    same = (code.co_code, code.co_names) == (ours.co_code, ours.co_names)
     return same and not _is_touched(model)
 
 
 def plain_head(model: Any) -> torch.Tensor | None:
-    """A matriz de saída `(V, C)`, se multiplicar por ela dá os logits do modelo; senão, `None`."""
+    """A matriz `(V, C)`, se multiplicar por ela dá os logits; senão, `None`."""
     head = getattr(model, "head", None)
-    if type(head) is not nn.Linear or head.bias is not None or type(head.weight) is not nn.Parameter:
+    if type(head) is not nn.Linear or head.bias is not None:
+        return None
+    if type(head.weight) is not nn.Parameter:
         return None
     return head.weight if plain_forward(model) and not _is_touched(head) else None
 
 
 def unwrap(model: Any) -> Any:
-    """O modelo dentro do que o embrulha: `torch.compile`, DDP, `DataParallel`, `AveragedModel`."""
+    """O modelo dentro do que o embrulha: `torch.compile`, DDP, `AveragedModel`…"""
+    wrappers = (
+        nn.parallel.DistributedDataParallel,
+        nn.DataParallel,
+        AveragedModel,
+    )
     while True:
         if "_orig_mod" in getattr(model, "_modules", {}):
             model = model._orig_mod
-        elif isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel, AveragedModel)):
+        elif isinstance(model, wrappers):
             model = model.module
         else:
             return model

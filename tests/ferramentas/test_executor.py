@@ -131,6 +131,12 @@ def test_kernel_que_nao_existe_e_cabecalho_sem_nome(tmp_path):
         Ouvinte(raiz).executa([md])
 
 
+def test_pagina_que_deixa_arquivos(tmp_path):
+    raiz = livro_de(tmp_path, {"01-um": celula("open('b', 'w').close()\nopen('a', 'w').close()")})
+    (queixa,) = Ouvinte(raiz).executa(paginas(raiz))
+    assert queixa.startswith("book/01-um.md:1: a página deixa arquivos na pasta em que roda: a, b; grave")
+
+
 def test_depois_de_uma_falha_a_outra_acaba_e_fica_guardada_e_mais_nenhuma_comeca(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "nucleos", lambda: 2)
     corpos = {"01-um": "1", "02-lenta": "import time; time.sleep(4)\n'pronta'", "03-ruim": "1 / 0"}
