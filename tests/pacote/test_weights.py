@@ -904,9 +904,6 @@ def test_the_added_tokens_of_a_gpt2_folder_are_read(tmp_path):
     _, tokenizer = load_pretrained(tmp_path)
     assert tokenizer.special_tokens == {"<|endoftext|>": 256, "<|fim|>": 257}
     assert tokenizer.encode("<|fim|>", allowed_special="all") == [257]
-    for bad in ('{"<|fim|>": 3}', '{"<|fim|>": "x"}', '{"<|fim|>": null}', '{"": 257}'):
-        added.write_text(bad, "utf-8")
-        refuses(load_pretrained, tmp_path, added.name, "especiais que não servem")
     added.write_text('{"<|fim|>": 260}', "utf-8")
     with pytest.raises(ValueError, match="261 ids, e o modelo, 260"):
         load_pretrained(tmp_path)
