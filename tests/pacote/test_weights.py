@@ -154,6 +154,7 @@ for write in (lambda: save_pretrained(model, tokenizer, folder), lambda: to_hugg
 """
 
 
+@pytest.mark.lento
 @pytest.mark.skipif(sys.platform == "win32", reason="o limite de tamanho é do Unix")
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_old_model_stays(tmp_path):
     save_pretrained(gpt(), TOKENIZER, tmp_path)
@@ -928,6 +929,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.lento
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="o pico de memória é lido de /proc")
 @pytest.mark.parametrize("name", ["load_pretrained", "load_gpt2"])
 def test_peak_memory_is_barely_the_model(name, tmp_path):
