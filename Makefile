@@ -2,34 +2,46 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
+# as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
+CONFERENCIAS := livro exemplos tipos estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro teste verificar servir limpar
+.PHONY: ajuda livro pagina teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
+	@echo "make pagina     constrói uma página só, depois do livro: make pagina p=03"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
-	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais aos capítulos, prosa, estilo, doctests"
+	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
 
 livro:
-	@$(PYTHON) ferramentas/preparar.py livro
-	@$(PY) ferramentas/construir.py
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.construir
+
+pagina:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.construir --pagina "$(p)"
 
 teste:
-	@$(PYTHON) ferramentas/preparar.py teste
-	@$(PY) ferramentas/construir.py --so-site
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(PY) -m ferramentas.construir --so-site
+	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 verificar:
-	@$(PYTHON) ferramentas/preparar.py teste
-	@$(PY) ferramentas/tangle.py --check
-	@$(PY) ferramentas/lint.py
-	@$(PY) ferramentas/construir.py --confere-cadernos
-	@$(PY) -m ruff check .
-	@$(PY) -m pytest -q --doctest-modules homellm ferramentas
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(MAKE) --no-print-directory -k -j 2 $(CONFERENCIAS:%=confere-%)
 	@echo "Tudo em ordem."
+
+confere-livro:
+	@$(PY) -m ferramentas.construir --confere
+confere-exemplos:
+	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
+confere-tipos:
+	@$(PY) -m mypy
+confere-estilo:
+	@$(PY) -m ruff check .
 
 servir:
 	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
@@ -37,5 +49,5 @@ servir:
 	@$(PY) -m http.server $(PORTA) --bind 127.0.0.1 --directory _build/html
 
 limpar:
-	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

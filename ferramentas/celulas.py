@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
-import jupytext
 import yaml
-from livro import PACOTE, ErroDoLivro, le_texto
+
+from ferramentas.caderno import le_caderno
+from ferramentas.livro import PACOTE, ErroDoLivro, le_texto
 
 FIGURA = {"figura", "legenda", "alt"}
 OPCOES = {"tangle", "tags"} | FIGURA
@@ -44,16 +47,26 @@ class Celula:
         destino = self.opcoes.get("tangle")
         return None if destino is None else str(destino)
 
+    @property
+    def modulo(self) -> str | None:
+        """Nome do módulo a que a célula pertence ("tokenizer"), ou `None`."""
+        return None if self.destino is None else Path(self.destino).stem
+
     def arvore(self) -> ast.Module:
         """A árvore sintática; um erro diz a linha da página."""
         try:
-            return ast.parse(self.fonte)
+            return _arvore(self.fonte)
         except SyntaxError as erro:
             linha = self.linha_do_codigo + (erro.lineno or 1) - 1
             raise ErroDoLivro(
                 f"{self.pagina}:{linha}: a célula não é Python puro ({erro.msg}); "
                 "corrija-a (sem comandos % ou !)"
             ) from erro
+
+
+@cache  # cada célula é analisada por várias ferramentas
+def _arvore(fonte: str) -> ast.Module:
+    return ast.parse(fonte)
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,12 @@ def _cercas_de_celula(texto: str, pagina: str) -> list[int]:
     """Linha (de 1) de cada cerca que abre uma célula de código; erro se ela não está solta na página."""
     linhas = []
     for n, abertas in enumerate(le_cercas(texto, pagina), 1):
-        if not abertas or abertas[-1].linha != n or abertas[-1].diretiva != "code-cell":
+        if not abertas or abertas[-1].linha != n:
+            continue
+        diretiva = abertas[-1].diretiva
+        if diretiva != "code-cell":
+            if difflib.get_close_matches(diretiva, ["code-cell"], cutoff=0.8):
+                raise ErroDoLivro(f"{pagina}:{n}: diretiva desconhecida: {diretiva}; escreva code-cell")
             continue
         if len(abertas) > 1 or abertas[0].recuo:
             raise ErroDoLivro(
@@ -200,8 +218,11 @@ def le_celulas(md: Path, raiz: Path) -> list[Celula]:
     Erros (`ErroDoLivro`, com arquivo e linha): cerca não fechada, opção ou etiqueta desconhecida,
     destino de `tangle` que não é um módulo do pacote, figura sem legenda ou sem texto alternativo.
     """
-    pagina = md.relative_to(raiz).as_posix()
-    texto = le_texto(md, raiz)
+    return list(_celulas(le_texto(md, raiz), md.relative_to(raiz).as_posix(), raiz))
+
+
+@lru_cache(maxsize=256)  # uma página é lida uma vez, para todas as ferramentas
+def _celulas(texto: str, pagina: str, raiz: Path) -> list[Celula]:
     cercas = _cercas_de_celula(texto, pagina)
     if not cercas:
         return []
@@ -219,8 +240,8 @@ def le_celulas(md: Path, raiz: Path) -> list[Celula]:
     for celula in celulas:
         _confere_opcoes(celula)
     try:
-        lidas = [c.source for c in jupytext.reads(texto, fmt="md:myst").cells if c.cell_type == "code"]
-    except Exception as erro:  # o jupytext tem um tipo de erro por formato
+        lidas = [c.source for c in le_caderno(texto, raiz).cells if c.cell_type == "code"]
+    except Exception as erro:  # o myst-nb deixa passar os do YAML
         raise ErroDoLivro(f"{pagina}:1: cabeçalho ilegível; copie o de outro capítulo ({erro})") from erro
     if len(cercas) != len(lidas):
         raise ErroDoLivro(

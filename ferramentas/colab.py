@@ -13,14 +13,17 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from livro import RAIZ, caminho_do_caderno, enderecos, grava
-from myst_nb.core.read import read_myst_markdown_notebook
-from preparo import celula_de_preparo
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.locale import admonitionlabels
 from sphinx.util import logging
+from sphinx.util.build_phase import BuildPhase
+from sphinx.util.tags import Tags
+
+from ferramentas.caderno import le_caderno
+from ferramentas.livro import RAIZ, enderecos, grava, le_texto
+from ferramentas.preparo import celula_de_preparo
 
 LOG = logging.getLogger(__name__)
 SINAIS = {
@@ -64,7 +67,7 @@ def _de_baixo_para_cima(no: nodes.Node) -> Iterator[nodes.Node]:
         yield no
 
 
-class Celula:
+class LugarDeCelula:
     """Lugar de uma célula de código no meio do texto."""
 
     def __init__(self, indice: int) -> None:
@@ -80,7 +83,7 @@ class Escritor:
 
     # ------------------------------------------------------------ o fluxo da página
 
-    def partes(self, no: nodes.Element) -> Iterator[str | Celula]:
+    def partes(self, no: nodes.Element) -> Iterator[str | LugarDeCelula]:
         """Os pedaços da página, na ordem."""
         for filho in no.children:
             if isinstance(filho, nodes.section):
@@ -88,7 +91,7 @@ class Escritor:
                 yield from self.partes(filho)
                 self.nivel -= 1
             elif isinstance(filho, nodes.container) and filho.get("nb_element") == "cell_code":
-                yield Celula(filho["cell_index"])
+                yield LugarDeCelula(filho["cell_index"])
             elif isinstance(filho, nodes.container) and filho.get("preparo"):
                 continue
             elif self._tem_celula(filho):
@@ -100,10 +103,10 @@ class Escritor:
     def _tem_celula(no: nodes.Node) -> bool:
         return any(c.get("nb_element") == "cell_code" for c in no.findall(nodes.container))
 
-    def _em_volta_das_celulas(self, no: nodes.Element) -> Iterator[str | Celula]:
+    def _em_volta_das_celulas(self, no: nodes.Element) -> Iterator[str | LugarDeCelula]:
         """Figura, solução ou caixa que contém células: no notebook, o que há em volta vira texto corrido."""
         if isinstance(no, nodes.figure):
-            yield from (p for p in self.partes(no) if isinstance(p, Celula))
+            yield from (p for p in self.partes(no) if isinstance(p, LugarDeCelula))
             legenda = next(no.findall(nodes.caption))
             yield self.com_legenda("figure", no, legenda, "")
             return
@@ -375,8 +378,24 @@ class Escritor:
     linha_number_reference = linha_reference
 
 
+def celula_de_codigo(fonte: str, nome: str, metadados: dict[str, object]) -> dict[str, object]:
+    """Uma célula de código ainda não executada, como o formato do Jupyter a guarda."""
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": nome,
+        "metadata": metadados,
+        "outputs": [],
+        "source": fonte,
+    }
+
+
 class ConstrutorColab(Builder):
-    """Um notebook por página que tem células de código."""
+    """Um notebook por página que tem células de código.
+
+    Roda sozinho, sem nada executado, ou depois do site (`cadernos_do_site`), a partir das
+    páginas que ele leu: as saídas das células não entram no notebook.
+    """
 
     name = "colab"
     format = ""
@@ -397,22 +416,25 @@ class ConstrutorColab(Builder):
 
     def write_doc(self, docname: str, doctree: nodes.document) -> None:
         if docname in self.app.livro_chaves:
-            grava(Path(self.outdir) / Path(caminho_do_caderno(docname)).name, self.caderno(docname, doctree))
+            grava(Path(self.outdir) / f"{docname}.ipynb", self.caderno(docname, doctree))
 
     def caderno(self, docname: str, doctree: nodes.document) -> str:
         """O notebook da página, em JSON."""
-        fonte = (RAIZ / f"{docname}.md").read_text("utf-8")
-        codigo = {
-            i: c
-            for i, c in enumerate(read_myst_markdown_notebook(fonte, self.env.myst_config).cells)
-            if c.cell_type == "code"
-        }
-        celulas: list[nbformat.NotebookNode] = []
+        lidas = le_caderno(le_texto(RAIZ / f"{docname}.md")).cells
+        codigo = {i: c for i, c in enumerate(lidas) if c.cell_type == "code"}
+        celulas: list[dict[str, object]] = []
         texto: list[str] = []
 
         def fecha_texto() -> None:
             if texto:
-                celulas.append(nbformat.v4.new_markdown_cell("\n\n".join(texto), id=f"texto-{len(celulas)}"))
+                celulas.append(
+                    {
+                        "cell_type": "markdown",
+                        "id": f"texto-{len(celulas)}",
+                        "metadata": {},
+                        "source": "\n\n".join(texto),
+                    }
+                )
                 texto.clear()
 
         def poe_codigo(ate: float) -> None:
@@ -426,12 +448,12 @@ class ConstrutorColab(Builder):
                 corpo, meta = celula.source, {"tags": etiquetas} if etiquetas else {}
                 if {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(etiquetas):
                     corpo, meta["cellView"] = f"#@title Código (clique para ver)\n{corpo}", "form"
-                celulas.append(nbformat.v4.new_code_cell(corpo, id=f"codigo-{i}", metadata=meta))
+                celulas.append(celula_de_codigo(corpo, f"codigo-{i}", meta))
 
         site = enderecos().pagina(docname)
         preparada = False
         for parte in Escritor(self, docname).partes(doctree):
-            if isinstance(parte, Celula):
+            if isinstance(parte, LugarDeCelula):
                 poe_codigo(parte.indice)
             else:
                 texto.append(parte)
@@ -440,27 +462,65 @@ class ConstrutorColab(Builder):
                     f"*Este notebook acompanha [a página do livro]({site}). Comece pela célula abaixo.*"
                 )
                 fecha_texto()
-                celulas.append(
-                    nbformat.v4.new_code_cell(
-                        celula_de_preparo(), id="preparo", metadata={"cellView": "form"}
-                    )
-                )
-                celulas[-1].source = "#@title Preparo (rode primeiro)\n" + celulas[-1].source
+                preparo = "#@title Preparo (rode primeiro)\n" + celula_de_preparo()
+                celulas.append(celula_de_codigo(preparo, "preparo", {"cellView": "form"}))
                 preparada = True
         poe_codigo(float("inf"))
         fecha_texto()
-        caderno = nbformat.v4.new_notebook(
-            cells=celulas,
-            metadata={
-                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                "language_info": {"name": "python"},
-                "colab": {"provenance": []},
-            },
+        caderno = nbformat.from_dict(
+            {
+                "cells": celulas,
+                "metadata": {
+                    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                    "language_info": {"name": "python"},
+                    "colab": {"provenance": []},
+                },
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
         )
         nbformat.validate(caderno)
         return nbformat.writes(caderno) + "\n"
 
 
+# ---------------------------------------------------------------- junto com o site
+
+
+def _anota(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    app.livro_escritas.add(docname)
+
+
+def cadernos_do_site(app: Sphinx, erro: Exception | None) -> None:
+    """Depois do site: o notebook de cada página que ele escreveu, no lugar de onde se baixa."""
+    if erro is not None or app.builder.name != "html":
+        return
+    do_site, fase = app.builder, app.phase
+    app.builder = construtor = ConstrutorColab(app, app.env)
+    construtor.tags = Tags(["colab", "builder_colab"])
+    construtor.outdir = Path(app.outdir) / "_sources"
+    try:
+        for docname in sorted(app.livro_escritas & app.livro_chaves.keys()):
+            app.phase = BuildPhase.RESOLVING
+            lido = app.env.get_doctree(docname)
+            for saida in [no for no in lido.findall(nodes.container) if e_saida(no)]:
+                saida.parent.remove(saida)
+            resolvido = app.env.get_and_resolve_doctree(docname, construtor, doctree=lido)
+            app.phase = BuildPhase.WRITING
+            construtor.write_doc(docname, resolvido)
+    finally:
+        app.builder, app.phase = do_site, fase
+    for sobra in construtor.outdir.rglob("*.ipynb"):  # os de páginas que não são mais do livro
+        if sobra.relative_to(construtor.outdir).with_suffix("").as_posix() not in app.livro_chaves:
+            sobra.unlink()
+
+
+def e_saida(no: nodes.container) -> bool:
+    """O nó é o que uma célula escreveu?"""
+    return no.get("nb_element") == "cell_code_output"
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_builder(ConstrutorColab)
+    app.connect("doctree-resolved", _anota)
+    app.connect("build-finished", cadernos_do_site)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 
 import sphinx.search as busca
 from docutils import nodes
-from livro import RAIZ, caminho_do_caderno, enderecos
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.locale import translators
@@ -25,6 +24,8 @@ from sphinx.search.pt import SearchPortuguese
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import exercise_enumerable_node
+
+from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos
 
 # ---------------------------------------------------------------- textos
 
@@ -139,8 +140,14 @@ class BuscaSemAcento(SearchPortuguese):
 
     js_stemmer_rawcode = ""
 
+    def init(self, options: dict[str, str]) -> None:
+        super().init(options)
+        self._radicais: dict[str, str] = {}
+
     def stem(self, word: str) -> str:
-        return super().stem(sem_acento(word))
+        if word not in self._radicais:
+            self._radicais[word] = super().stem(sem_acento(word))
+        return self._radicais[word]
 
     @property
     def js_stemmer_code(self) -> str:  # type: ignore[override]

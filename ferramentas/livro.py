@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -38,14 +39,20 @@ class Enderecos:
         projeto = self.repositorio.split("://github.com/")[1]
         return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
 
-    def instalacao(self) -> str:
-        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
-        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+    def pacote(self) -> str:
+        """O repositório no ramo ou etiqueta do livro, num arquivo que o pip instala."""
+        return f"{self.repositorio}/archive/{self.ramo}.zip"
 
 
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
     """O texto do arquivo; se não é UTF-8, o erro diz a linha."""
     dados = arquivo.read_bytes()
+    if conflito := re.search(rb"(?m)^(<{7}|>{7}) ", dados):
+        linha = dados[: conflito.start()].count(b"\n") + 1
+        raise ErroDoLivro(
+            f"{arquivo.relative_to(raiz).as_posix()}:{linha}: marca de conflito do git; fique com uma "
+            "das duas versões e apague as marcas"
+        )
     try:
         return dados.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as erro:
@@ -56,8 +63,13 @@ def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
 
 
 def _le_yaml(nome: str, raiz: Path) -> object:
+    return _yaml(nome, le_texto(raiz / nome, raiz))
+
+
+@lru_cache(maxsize=8)  # uma construção pergunta centenas de vezes pelos mesmos endereços
+def _yaml(nome: str, texto: str) -> object:
     try:
-        return yaml.safe_load(le_texto(raiz / nome, raiz))
+        return yaml.safe_load(texto)
     except yaml.YAMLError as erro:
         marca = getattr(erro, "problem_mark", None)
         linha = marca.line + 1 if marca else 1
@@ -86,6 +98,20 @@ def enderecos(raiz: Path = RAIZ) -> Enderecos:
     return Enderecos(site.rstrip("/") + "/", repo.rstrip("/"), str(ramo))
 
 
+def extensoes(raiz: Path = RAIZ) -> frozenset[str]:
+    """As extensões de Markdown que `_config.yml` liga."""
+    config = _le_yaml("_config.yml", raiz)
+    lidas = config.get("parse", {}) if isinstance(config, dict) else {}
+    return frozenset(lidas.get("myst_enable_extensions", ()))
+
+
+def tempo_por_celula(raiz: Path = RAIZ) -> int:
+    """Quantos segundos `_config.yml` dá a cada célula."""
+    config = _le_yaml("_config.yml", raiz)
+    lido = config.get("execute", {}) if isinstance(config, dict) else {}
+    return int(lido.get("timeout", 600))
+
+
 def paginas(raiz: Path = RAIZ) -> list[Path]:
     """As páginas do livro, na ordem de `_toc.yml`."""
 
@@ -108,6 +134,24 @@ def paginas(raiz: Path = RAIZ) -> list[Path]:
     return lista
 
 
+def nome_da_pagina(md: Path, raiz: Path = RAIZ) -> str:
+    """O nome por que o Sphinx conhece a página: `book/03-atencao`."""
+    return md.relative_to(raiz).with_suffix("").as_posix()
+
+
+def acha_pagina(pedido: str, raiz: Path = RAIZ) -> str:
+    """O nome da página que o leitor chama de `03`, `03-atencao` ou `book/03-atencao.md`."""
+    nomes = [nome_da_pagina(md, raiz) for md in paginas(raiz)]
+    curto = pedido.removesuffix(".md").removeprefix("book/")
+    iguais = [n for n in nomes if curto in (n.removeprefix("book/"), n.rpartition("/")[2])]
+    achados = iguais or [n for n in nomes if curto and n.rpartition("/")[2].startswith(curto)]
+    if len(achados) != 1:
+        lista = ", ".join(n.removeprefix("book/") for n in achados or nomes)
+        oque = "mais de uma página começa assim" if achados else "não há página com esse nome"
+        raise ErroDoLivro(f"página {pedido!r}: {oque}; escolha uma destas: {lista}")
+    return achados[0]
+
+
 def numero_do_capitulo(docname: str) -> int | None:
     """O número que o nome do arquivo dá ao capítulo; `None` se a página não é capítulo.
 
@@ -118,11 +162,24 @@ def numero_do_capitulo(docname: str) -> int | None:
     return int(achado[1]) if achado else None
 
 
+def numeros_das_paginas(raiz: Path = RAIZ) -> dict[str, int | str]:
+    """O que vem antes do ponto em “Figura 3.1” e “Figura B.1”: o capítulo, ou a letra da oficina."""
+    numeros: dict[str, int | str] = {}
+    letras = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    for pagina in paginas(raiz):
+        docname = pagina.relative_to(raiz).with_suffix("").as_posix()
+        if (capitulo := numero_do_capitulo(docname)) is not None:
+            numeros[docname] = capitulo
+        elif docname.startswith("book/oficina/"):
+            numeros[docname] = next(letras)
+    return numeros
+
+
 def caminho_do_caderno(docname: str) -> str:
     """Onde mora, no repositório, o notebook da página.
 
-    >>> caminho_do_caderno("book/02-dados")
-    'notebooks/02-dados.ipynb'
+    >>> caminho_do_caderno("book/02-dados"), caminho_do_caderno("book/oficina/pesos")
+    ('notebooks/02-dados.ipynb', 'notebooks/oficina/pesos.ipynb')
     """
     return f"notebooks/{docname.removeprefix('book/')}.ipynb"
 

@@ -1,6 +1,6 @@
 """Extrai (*tangle*) para o pacote as células marcadas com `:tangle: homellm/<módulo>.py`.
 
-uso: python ferramentas/tangle.py [--check]
+uso: python -m ferramentas.tangle [--check]
 
 Sem opção, escreve os módulos que mudaram. Com `--check`, só compara e diz o que está diferente.
 """
@@ -14,51 +14,54 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from celulas import Celula, le_celulas
-from livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
+from ferramentas.celulas import Celula, le_celulas
+from ferramentas.classes import junta
+from ferramentas.importacoes import Grafo
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
-CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"
+CABECALHO = ASSINATURA + ". NÃO EDITE: mude {pagina}.\n# sha256 do que segue: {soma}\n"
 
 
 @dataclass(frozen=True)
 class Modulo:
-    """Um módulo do pacote e as páginas de onde veio."""
+    """Um módulo do pacote e a página de onde veio."""
 
     caminho: str  # "homellm/tokenizer.py"
-    origem: tuple[str, ...]  # ("book/02-dados.md",)
+    pagina: str  # "book/02-dados.md"
     texto: str  # com o cabeçalho
 
 
 def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
-    origem = tuple(dict.fromkeys(c.pagina for c in celulas))
-    corpo = "\n\n".join(c.fonte.strip("\n").rstrip() + "\n" for c in celulas)
+    primeira = celulas[0]
+    for celula in celulas:
+        if celula.pagina != primeira.pagina:
+            raise ErroDoLivro(
+                f"{celula.lugar}: {caminho} já recebe trechos de outra página, em {primeira.lugar}; um "
+                "módulo mora numa página só: leve esta célula para lá, ou dê a ela outro módulo"
+            )
+    corpo = junta(celulas)
     soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
-    aviso = "NÃO EDITE: mude o capítulo." if len(origem) == 1 else "NÃO EDITE."  # a linha cabe em 110 colunas
-    cabecalho = CABECALHO.format(origem=", ".join(origem), aviso=aviso, soma=soma)
-    return Modulo(caminho, origem, cabecalho + corpo)
+    cabecalho = CABECALHO.format(pagina=primeira.pagina, soma=soma)
+    return Modulo(caminho, primeira.pagina, cabecalho + corpo)
 
 
 def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
     """Os módulos, por caminho, na ordem do livro.
 
-    `ate`: só os capítulos de número até este, mais as páginas que não são capítulo (a da API, que faz o
-    `__init__.py`): é o pacote como existe ao fim daquele capítulo. O que uma página dessas acrescenta a um
-    módulo que só nasce num capítulo seguinte fica de fora.
+    `ate`: só os dos capítulos de número até este, mais os da oficina que eles importam, direta ou
+    indiretamente, e o `__init__.py`: é o pacote como existe ao fim daquele capítulo.
     """
+    do_pacote = [c for md in paginas(raiz) for c in le_celulas(md, raiz) if c.destino is not None]
     por_modulo: dict[str, list[Celula]] = {}
-    por_nascer: set[str] = set()
-    for md in paginas(raiz):
-        numero = numero_do_capitulo(md.stem)
-        for celula in le_celulas(md, raiz):
-            if celula.destino is None:
-                continue
-            if ate is not None and numero is not None and numero > ate:
-                por_nascer.add(celula.destino)
-            elif celula.destino in por_modulo or celula.destino not in por_nascer:
-                celula.arvore()
-                por_modulo.setdefault(celula.destino, []).append(celula)
-    return {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
+    for celula in do_pacote:
+        celula.arvore()
+        por_modulo.setdefault(celula.destino, []).append(celula)
+    modulos = {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
+    if ate is None:
+        return modulos
+    inclusos = Grafo(do_pacote).ao_fim_do_capitulo(ate)
+    return {caminho: modulo for caminho, modulo in modulos.items() if Path(caminho).stem in inclusos}
 
 
 def editado_a_mao(texto: str) -> bool:
@@ -87,7 +90,7 @@ def escreve(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
         modulo = modulos.get(caminho)
         if antigo is None or not editado_a_mao(antigo) or (modulo and _corpo(antigo) == _corpo(modulo.texto)):
             continue
-        diferente = f"editado à mão, e sairia diferente de {', '.join(modulo.origem)}" if modulo else ""
+        diferente = f"editado à mão, e sairia diferente de {modulo.pagina}" if modulo else ""
         raise ErroDoLivro(
             f"{caminho}:1: foi {diferente or 'escrito à mão, e nenhum capítulo o gera'}. Leve a mudança ao "
             "capítulo, ou descarte-a apagando o arquivo, e rode de novo (nada foi escrito)"
@@ -108,7 +111,7 @@ def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
         antigo = _lido(raiz / caminho)
         if antigo == modulo.texto:
             continue
-        origem = ", ".join(modulo.origem)
+        origem = modulo.pagina
         if antigo is None:
             queixas.append(f"{caminho}: falta; sai de {origem}. Rode: make livro")
             continue

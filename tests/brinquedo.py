@@ -70,6 +70,7 @@ def escreve_livro(raiz: Path, paginas: dict[str, str], fora_do_toc: tuple[str, .
     toc = "format: jb-book\nroot: book/index\n" + (f"chapters:\n{capitulos}" if nomes else "")
     (raiz / "_toc.yml").write_text(toc, "utf-8")
     for nome, texto in paginas.items():
+        (raiz / f"book/{nome}.md").parent.mkdir(exist_ok=True)
         (raiz / f"book/{nome}.md").write_text(texto, "utf-8")
     return raiz
 
@@ -112,7 +113,7 @@ class Livro:
             (raiz / pasta).mkdir()
         for desenho in ("logo.svg", "favicon.svg"):
             shutil.copy(REPO / "book/figuras" / desenho, raiz / "book/figuras")
-        fontes = [raiz / "_config.yml", *(raiz / "book").glob("*.md"), *(raiz / "data").glob("*")]
+        fontes = [raiz / "_config.yml", *(raiz / "book").rglob("*.md"), *(raiz / "data").glob("*")]
         self.fontes = {p: p.read_bytes() for p in fontes}
 
     def escreve(self, nome: str, texto: str) -> None:
@@ -136,12 +137,18 @@ class Livro:
         conta = self.raiz / "execucoes"
         conta.write_text("", "utf-8")
         fim = subprocess.run(
-            [sys.executable, str(self.raiz / "ferramentas/construir.py"), *opcoes],
+            [sys.executable, "-m", "ferramentas.construir", *opcoes],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             encoding="utf-8", cwd=self.raiz.parent, timeout=300,
             env={**os.environ, "PYTHONPATH": str(self.raiz), "EXECUCOES": str(conta), **ambiente},
         )  # fmt: skip
         return Resultado(fim.returncode, fim.stdout, sorted(conta.read_text("utf-8").split()))
+
+    def escritas(self) -> dict[str, int]:
+        """Quando cada página do site foi escrita pela última vez."""
+        site = self.raiz / "_build/html/book"
+        paginas = {p.relative_to(site).with_suffix("").as_posix(): p for p in site.rglob("*.html")}
+        return {nome: p.stat().st_mtime_ns for nome, p in paginas.items()}
 
     def pagina(self, nome: str) -> str:
         """O texto da página do site, sem marcas."""
@@ -157,7 +164,7 @@ class Livro:
 
     def gerados(self) -> dict[str, bytes]:
         return {
-            p.name: p.read_bytes()
+            p.relative_to(self.raiz).as_posix(): p.read_bytes()
             for pasta in ("homellm", "notebooks")
-            for p in (self.raiz / pasta).glob("*.*")
+            for p in (self.raiz / pasta).rglob("*.*")
         }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 
 import pytest
+
 from brinquedo import restos_de_myst
-from livro import enderecos
-from preparo import MODELO
+from ferramentas.livro import enderecos
+from ferramentas.preparo import MODELO
 
 PUBLICOS = enderecos()  # o livro de brinquedo usa o `_config.yml` de verdade
 
@@ -63,6 +65,20 @@ def test_legenda_leva_a_api_e_a_api_volta_ao_capitulo(construido):
     assert '<code class="code docutils literal notranslate"><span class="pre">x</span></code>' in da_api
 
 
+def test_celula_que_acrescenta_metodos_diz_a_classe_e_a_api_volta_a_ela(construido):
+    fabrica, da_api = (construido.le(f"_build/html/book/{n}.html") for n in ("oficina/fabrica", "api"))
+    legendas = re.findall(r'<p class="tangle-caption" id="([^"]+)">(.*?)</p>', fabrica, re.S)
+    textos = [re.sub("<[^>]+>", "", html) for _, html in legendas]
+    assert textos == [
+        "Este trecho vai para homellm/c.py",
+        "Este trecho vai para homellm/c.py, na classe Fabrica",
+    ]
+    metodo = da_api[da_api.index('id="homellm.c.Fabrica.produz"') :]
+    volta = re.search(r'Explicado em <a [^>]*href="oficina/fabrica.html#([^"]+)"><span[^>]*>([^<]*)', metodo)
+    assert volta.groups() == (legendas[1][0], "Crescer")
+    assert "def produz(self) -> int:" in construido.le("homellm/c.py")
+
+
 def test_figura_de_celula_tem_legenda_e_alt(construido):
     figura = re.search(
         r'(?s)<figure class="[^"]*figura-de-celula[^"]*" id="fig-reta">.*?</figure>',
@@ -89,8 +105,9 @@ def test_preparo_aparece_recolhido_so_nas_paginas_com_codigo(construido):
 
 
 def test_notebooks_nao_tem_sintaxe_myst(construido):
-    for caderno in (construido.raiz / "notebooks").glob("*.ipynb"):
-        assert restos_de_myst(construido.prosa(caderno.stem)) == [], caderno.name
+    for caderno in (construido.raiz / "notebooks").rglob("*.ipynb"):
+        nome = caderno.relative_to(construido.raiz / "notebooks").with_suffix("").as_posix()
+        assert restos_de_myst(construido.prosa(nome)) == [], nome
 
 
 @pytest.mark.parametrize("resto", ["{ref}`x`", ":::", "```{note}", "(a-b)=", "% oi", ":alt: x", "a[^n]"])
@@ -157,18 +174,31 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
         "#@title Código (clique para ver)",
         "1 + 1",
     ]
-    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.instalacao() in fontes[0]
+    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.pacote() in fontes[0]
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
     assert all(c["outputs"] == [] and c["execution_count"] is None for c in codigos)
-    assert sorted(p.name for p in (construido.raiz / "notebooks").iterdir()) == [
-        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb"
+    notebooks = construido.raiz / "notebooks"
+    assert sorted(p.relative_to(notebooks).as_posix() for p in notebooks.rglob("*.ipynb")) == [
+        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb", "oficina/fabrica.ipynb"
     ]  # fmt: skip
+
+
+def test_pagina_da_oficina_tem_letra_no_lugar_do_numero(construido):
+    for texto in (construido.pagina("oficina/fabrica"), construido.prosa("oficina/fabrica")):
+        for trecho in ("Figura A.1", "Exercício A.1", "Passo zero"):
+            assert trecho in texto, trecho
+    html = construido.le("_build/html/book/oficina/fabrica.html")
+    assert f'href="{PUBLICOS.colab("notebooks/oficina/fabrica.ipynb")}"' in html
+    assert 'href="../../_sources/book/oficina/fabrica.ipynb"' in html
+    baixado = construido.raiz / "_build/html/_sources/book/oficina/fabrica.ipynb"
+    assert baixado.read_bytes() == (construido.raiz / "notebooks/oficina/fabrica.ipynb").read_bytes()
+    assert '<h1><span class="section-number">A\u2007</span>A fábrica<a' in html
+    assert '<span class="section-number">A.1\u2007</span>Crescer<a' in html
 
 
 def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
     antes = livro.gerados()
-    shutil.rmtree(livro.raiz / "_build/.doctrees-colab")
     shutil.rmtree(livro.raiz / "notebooks")
     de_novo = livro.constroi("--cadernos", PYTHONHASHSEED="7")
     assert de_novo.codigo == 0 and de_novo.executadas == [], de_novo
@@ -176,14 +206,14 @@ def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
 
 
 def test_conferencia_dos_notebooks(livro):
-    em_ordem = livro.constroi("--confere-cadernos")
+    em_ordem = livro.constroi("--confere")
     assert (em_ordem.codigo, em_ordem.texto) == (0, ""), em_ordem
     antes = livro.gerados()
     try:
         livro.muda("notebooks/00-zero.ipynb", "# Passo zero", "# Passo um")
         livro.escreve("notebooks/09-velho.ipynb", "{}")
         (livro.raiz / "notebooks/api.ipynb").unlink()
-        torto = livro.constroi("--confere-cadernos")
+        torto = livro.constroi("--confere")
         assert torto.codigo == 1
         assert [linha.split(";")[0] for linha in torto.texto.splitlines()] == [
             "notebooks/00-zero.ipynb: diferente do que book/00-zero.md gera",
@@ -208,6 +238,72 @@ def test_no_que_o_notebook_nao_sabe_dizer_derruba_a_construcao(livro):
             and f"book/04-quatro.md:{linha}: WARNING: colab: não sei traduzir o nó" in ruim.texto
         )
     assert "erro: a construção parou; a causa está nas mensagens acima." in ruim.texto
+
+
+# ---------------------------------------------------------------- o que se reescreve
+
+
+def test_prosa_que_ninguem_cita_so_reescreve_a_sua_pagina(livro):
+    assert livro.constroi().codigo == 0
+    antes, fontes = livro.escritas(), livro.gerados()
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa do quatro.\n\nE mais um parágrafo.")
+    editado = livro.constroi()
+    assert editado.codigo == 0 and editado.executadas == [], editado
+    depois = livro.escritas()
+    assert {p for p in depois if depois[p] != antes[p]} == {"04-quatro", "index"}  # o Sphinx escreve a raiz
+    assert "E mais um parágrafo." in livro.pagina("04-quatro")
+    mudados = {n for n, dados in livro.gerados().items() if dados != fontes[n]}
+    assert mudados == {"notebooks/04-quatro.ipynb"}
+    assert "quatro" in livro.le("_build/html/searchindex.js")
+
+
+def test_uma_pagina_so(livro):
+    """Com outra página mudada: a pedida se executa e se escreve, a outra espera por `make livro`."""
+    assert livro.constroi().codigo == 0
+    antes = livro.escritas()
+    livro.muda("book/00-zero.md", "print('dobro:', dobro(21))", "print('dobro!', dobro(21))")
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "{ref}`cap-tres` e prosa nova.")
+    livro.muda("book/03-tres.md", "# Três", "# Trio")
+    uma = livro.constroi("--pagina", "04")
+    assert uma.codigo == 0 and uma.executadas == [], uma
+    depois = livro.escritas()
+    assert {p for p in depois if depois[p] != antes[p]} == {"04-quatro", "index"}
+    assert "Três e prosa nova." in livro.pagina("04-quatro")
+    assert (livro.raiz / "_build/html/book/04-quatro.html").as_uri() in uma.texto
+    assert "prosa nova" in livro.prosa("04-quatro") and "Trio" not in livro.prosa("03-tres")
+    zero = livro.constroi("--pagina", "00-zero")
+    assert zero.codigo == 0 and zero.executadas == ["00"] and "dobro! 42" in livro.pagina("00-zero"), zero
+    inteiro = livro.constroi()
+    assert inteiro.codigo == 0 and inteiro.executadas == [], inteiro
+    assert "Trio e prosa nova." in livro.pagina("04-quatro") and "# Trio" in livro.prosa("03-tres")
+
+
+@pytest.mark.parametrize(
+    ("pedido", "frase"),
+    [
+        ("99", "página '99': não há página com esse nome; escolha uma destas: index, 00-zero, 03-tres"),
+        ("", "página '': não há página com esse nome"),
+        ("0", "página '0': mais de uma página começa assim; escolha uma destas: 00-zero, 03-tres, "),
+    ],
+)
+def test_pagina_que_nao_ha(livro, pedido, frase):
+    ruim = livro.constroi("--pagina", pedido)
+    assert ruim.codigo == 1 and ruim.texto.startswith(f"erro: {frase}"), ruim
+
+
+def test_duas_construcoes_ao_mesmo_tempo(livro):
+    """A segunda diz que há outra; conferir, com o site em dia, não precisa de esperar."""
+    assert livro.constroi().codigo == 0
+    with open(livro.raiz / "_build/.trava", "r+", encoding="utf-8") as trava:
+        fcntl.flock(trava, fcntl.LOCK_EX)
+        trava.truncate(0)
+        trava.write("4321")
+        trava.flush()
+        segunda = livro.constroi()
+        assert livro.constroi("--confere").codigo == 0
+    frase = "erro: outra construção (processo 4321) está usando _build; espere ela acabar e rode de novo\n"
+    assert (segunda.codigo, segunda.texto) == (1, frase)
+    assert livro.constroi("--so-site").texto == "O site está em dia.\n"
 
 
 # ---------------------------------------------------------------- o cache de execução
@@ -239,7 +335,7 @@ def test_mudanca_num_modulo_executa_so_quem_o_usa(livro):
 def test_mudanca_num_modulo_executa_quem_o_usa_por_meio_de_outro(livro):
     livro.muda("book/00-zero.md", "return x * 2", "return x * 3")
     de_a = livro.constroi()
-    assert de_a.codigo == 0 and de_a.executadas == ["00", "03", "04"], de_a
+    assert de_a.codigo == 0 and de_a.executadas == ["00", "03", "04", "fa"], de_a
     assert "dobro: 63" in livro.pagina("00-zero") and "quatro: 27" in livro.pagina("04-quatro")
 
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import nbformat
+
 from brinquedo import REPO, copia_o_projeto, restos_de_myst
-from livro import enderecos, paginas
-from tangle import compara, extrai
+from ferramentas import construir
+from ferramentas.livro import caminho_do_caderno, enderecos, paginas
+from ferramentas.tangle import compara, extrai
 
 IMPORTA = """
 import importlib, sys
@@ -40,28 +42,22 @@ def test_pacote_igual_aos_capitulos():
 
 
 def test_notebooks_iguais_as_paginas(tmp_path):
-    """Numa cópia, para não mexer no `_build` de quem está lendo o livro."""
-    nomes = [
-        "ferramentas",
-        "book",
-        "homellm",
-        "notebooks",
-        "_static",
-        "_config.yml",
-        "_toc.yml",
-        "constraints.txt",
-    ]
-    copia_o_projeto(tmp_path, *nomes, *(n for n in ("_templates", "data") if (REPO / n).exists()))
-    comando = [sys.executable, str(tmp_path / "ferramentas/construir.py"), "--confere-cadernos"]
-    ambiente = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    """Com o site em dia, são os que ele dá a baixar; sem ele, os que uma cópia do projeto gera."""
+    if construir.em_dia(construir.soma_das_fontes()):
+        assert construir.confere_cadernos(construir.do_site()) == []
+        return
+    nomes = ("notebooks", *(n for n in construir.FONTES if (REPO / n).exists()))
+    copia_o_projeto(tmp_path, *nomes)
     fim = subprocess.run(
-        comando, env=ambiente, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-    )
+        [sys.executable, "-m", "ferramentas.construir", "--confere"], cwd=tmp_path, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )  # fmt: skip
     assert (fim.returncode, fim.stdout) == (0, "")
 
 
 def test_notebooks_do_livro_nao_tem_sintaxe_myst():
-    cadernos = sorted((REPO / "notebooks").glob("*.ipynb"))
+    cadernos = sorted((REPO / "notebooks").rglob("*.ipynb"))
     assert cadernos
     for caderno in cadernos:
         for trecho in nbformat.read(caderno, as_version=4).cells:
@@ -76,14 +72,19 @@ def test_enderecos_do_leiame_sao_os_do_livro():
     do_site = set(re.findall(re.escape(publicos.site) + r"[^\s)>}\"]*", texto))
     assert do_site <= {publicos.site, *map(publicos.pagina, docnames)}
     do_colab = set(re.findall(r"https://colab\.research\.google\.com/github/[^\s)>\"]*", texto))
-    assert do_colab <= {publicos.colab(f"notebooks/{p.name}") for p in (REPO / "notebooks").glob("*.ipynb")}
+    assert do_colab <= {publicos.colab(caminho_do_caderno(d)) for d in docnames}
     assert do_site and do_colab
+    no_repositorio = (
+        re.escape(publicos.bruto("")) + "|" + re.escape(f"{publicos.repositorio}/blob/{publicos.ramo}/")
+    )
+    arquivos = re.findall(rf"(?:{no_repositorio})([^\s)>\"]*)", texto)
+    assert arquivos and all((REPO / arquivo).is_file() for arquivo in arquivos)
     pacotes = set(re.findall(re.escape(publicos.repositorio) + r"/archive/[^\s)>\"]*", texto))
-    assert pacotes <= {publicos.instalacao().partition(" @ ")[2]}
+    assert pacotes <= {publicos.pacote()}
 
 
 def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
-    pesados = "torch numpy matplotlib tiktoken pooch safetensors tqdm regex requests"
+    pesados = "torch numpy matplotlib tiktoken platformdirs certifi safetensors tqdm regex"
     fim = python(
         "import sys, homellm\n"
         f"print(homellm.__version__, sorted(set('{pesados}'.split()) & set(sys.modules)))\n"

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import tangle
+
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, celula, copia_o_projeto, escreve_livro
-from livro import ErroDoLivro
-from tangle import compara, editado_a_mao, escreve, extrai
+from ferramentas import tangle
+from ferramentas.livro import ErroDoLivro
+from ferramentas.tangle import compara, editado_a_mao, escreve, extrai
 
 PAGINAS = {
     "00-zero": CABECALHO + "# Zero\n\n" + celula('"""A."""', ":tangle: homellm/a.py"),
@@ -20,7 +21,7 @@ PAGINAS = {
     + "\nprosa\n\n"
     + celula("x = 1  # só da página")
     + celula("\ndef f():\n    return os\n\n", ":tangle: homellm/b.py"),
-    "05-cinco": CABECALHO + "# Cinco\n\n" + celula("y = 2", ":tangle: homellm/a.py"),
+    "05-cinco": CABECALHO + "# Cinco\n\n" + celula("y = 2", ":tangle: homellm/c.py"),
     "api": CABECALHO + "# API\n\n" + celula('"""Pacote."""', ":tangle: homellm/__init__.py"),
 }
 
@@ -41,17 +42,45 @@ def muda(arquivo: Path, de: str, para: str) -> None:
 
 
 def test_modulo_junta_as_celulas_na_ordem_do_livro_e_diz_de_onde_veio(raiz):
-    a, b = ((raiz / f"homellm/{m}.py").read_text("utf-8").split("\n", 2) for m in "ab")
-    assert b[0].endswith("a partir de book/03-tres.md. NÃO EDITE: mude o capítulo.")
+    b = (raiz / "homellm/b.py").read_text("utf-8").split("\n", 2)
+    assert b[0] == "# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-tres.md."
     assert b[2] == "import os\n\n\ndef f():\n    return os\n"
-    assert "book/00-zero.md, book/05-cinco.md" in a[0]
-    assert a[2] == '"""A."""\n\n\ny = 2\n'
 
 
-def test_ate_um_capitulo_deixa_de_fora_os_seguintes_e_guarda_as_paginas_sem_numero(raiz):
-    assert list(extrai(raiz, ate=0)) == ["homellm/a.py", "homellm/__init__.py"]
-    assert "y = 2" not in extrai(raiz, ate=3)["homellm/a.py"].texto
-    assert extrai(raiz, ate=5) == extrai(raiz)
+def test_um_modulo_mora_numa_pagina_so(raiz):
+    muda(raiz / "book/05-cinco.md", ":tangle: homellm/c.py", ":tangle: homellm/a.py")
+    with pytest.raises(ErroDoLivro) as erro:
+        extrai(raiz)
+    assert str(erro.value) == (
+        f"book/05-cinco.md:{PRIMEIRA_LINHA + 2}: homellm/a.py já recebe trechos de outra página, em "
+        f"book/00-zero.md:{PRIMEIRA_LINHA + 2}; um módulo mora numa página só: leve esta célula para lá, "
+        "ou dê a ela outro módulo"
+    )
+
+
+def test_ate_um_capitulo_leva_da_oficina_o_que_ele_importa_e_mais_nada(tmp_path):
+    def pagina(nome: str, codigo: str) -> str:
+        return CABECALHO + "# P\n\n" + celula(codigo, f":tangle: homellm/{nome}.py")
+
+    paginas = {
+        "00-zero": pagina("a", "x = 1"),
+        "03-tres": pagina("b", "def f():\n    from homellm.perto import x"),
+        "05-cinco": pagina("c", "from homellm import solto"),
+        "oficina/um": pagina("perto", "import homellm.longe"),
+        "oficina/dois": pagina("longe", "import homellm.a"),
+        "oficina/tres": pagina("solto", "import homellm.c"),
+        "oficina/quatro": pagina("receita", "import homellm.c"),
+        "api": pagina("__init__", "import os"),
+    }
+    escreve_livro(tmp_path, paginas)
+    nomes = {n: [Path(c).stem for c in extrai(tmp_path, ate=n)] for n in (0, 3, 5)}
+    assert nomes == {
+        0: ["a", "__init__"],
+        3: ["a", "b", "perto", "longe", "__init__"],
+        5: ["a", "b", "c", "perto", "longe", "solto", "__init__"],
+    }
+    inteiro, ate_o_5 = extrai(tmp_path), extrai(tmp_path, ate=5)
+    assert len(inteiro) == 8 and all(ate_o_5[c] == inteiro[c] for c in ate_o_5)
 
 
 def test_sem_mudanca_nada_e_escrito(raiz):
@@ -117,7 +146,7 @@ def test_sobra_gerada_e_apagada(raiz):
     (queixa,) = compara(extrai(raiz), raiz)
     assert queixa.startswith("homellm/b.py: nenhum capítulo o gera; apague-o")
     assert escreve(extrai(raiz), raiz) == ["homellm/b.py"]
-    assert sorted(p.name for p in (raiz / "homellm").iterdir()) == ["__init__.py", "a.py"]
+    assert sorted(p.name for p in (raiz / "homellm").iterdir()) == ["__init__.py", "a.py", "c.py"]
 
 
 def test_arquivo_escrito_a_mao_no_pacote_nao_e_apagado(raiz):
@@ -137,10 +166,12 @@ def test_celula_extraida_que_nao_e_python(raiz):
 def test_na_linha_de_comando(tmp_path):
     """Códigos de saída e mensagens do programa, numa cópia do projeto."""
     escreve_livro(copia_o_projeto(tmp_path, "ferramentas"), PAGINAS)
-    comando = [sys.executable, str(tmp_path / "ferramentas/tangle.py")]
+    comando = [sys.executable, "-m", "ferramentas.tangle"]
 
     def roda(*opcoes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*comando, *opcoes], capture_output=True, text=True, encoding="utf-8")
+        return subprocess.run(
+            [*comando, *opcoes], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+        )
 
     falta = roda("--check")
     assert falta.returncode == 1 and "homellm/a.py: falta" in falta.stdout

@@ -1,0 +1,37 @@
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
+# sha256 do que segue: 88556a66a1a88dbb34fb0f980c1d65fd393726eacf760e668378d5e6f35a79c2
+"""Uma classe que cresce de célula em célula, como nas páginas do livro."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Member = TypeVar("Member")
+
+
+def add_to_class(cls: type) -> Callable[[Member], Member]:
+    """Decorador que guarda uma função na classe `cls`, com o nome que a função tem.
+
+    Com `@property`, `@classmethod` ou `@staticmethod`, fica acima deles. Um objeto que
+    já existe também ganha o método.
+
+    >>> class Ledger: ...
+    >>> @add_to_class(Ledger)
+    ... def total(self): return 3
+    >>> Ledger().total()
+    3
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"escreva @add_to_class(NomeDaClasse); veio {cls!r}")
+
+    def attach(member: Member) -> Member:
+        wrapped: Any = member
+        function = wrapped.fget if isinstance(member, property) else wrapped
+        name = getattr(getattr(function, "__func__", function), "__name__", None)
+        if name is None:
+            raise TypeError(f"ponha @add_to_class acima de uma função; veio {member!r}")
+        setattr(cls, name, member)
+        return member
+
+    return attach
