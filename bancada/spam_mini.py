@@ -3,8 +3,8 @@
 uso: python bancada/spam_mini.py [--sementes 0 1 2]
 
 Segue a receita do `spam-mini` e grava em `data/modelos/spam-mini/medidas.json`, por treino e por semente, a
-acurácia na validação e a acurácia e o F1 do spam no teste. Demora uns dez minutos num núcleo livre. As medidas
-que vêm com o livro são de quando o `spam-mini` foi treinado (ele é a semente 0 por inteiro); o pacote sorteia
+acurácia na validação e a acurácia e o F1 do spam no teste. Demora uns dez minutos num núcleo livre. As que
+vêm com o livro são de quando o `spam-mini` foi treinado (ele é a semente 0 por inteiro); o pacote sorteia
 hoje noutra ordem, e refazê-las dá números parecidos, e não os mesmos.
 """
 

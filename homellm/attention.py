@@ -1,8 +1,8 @@
 # Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 7cce8805e7c5eab2fcf013d174ad0b56e2c40da43f6d8b838b07d456afd7ca48
+# sha256 do que segue: a3e97868a8c888646f5b554684e3e13a6c7c95d36942aa59135e529a9a071712
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
-Segue «Attention Is All You Need» (Vaswani et al., 2017), com a máscara causal do GPT.
+Segue “Attention Is All You Need” (Vaswani et al., 2017), com a máscara causal do GPT.
 Formas: `B` lote, `T` posições novas, `S` posições ao todo (as do cache e as novas), `C`
 emb_dim, `H` cabeças, `D = C / H`. O capítulo 3 do livro constrói este módulo.
 
@@ -18,8 +18,31 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def causal_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """A atenção de `q`, `(…, T, D)`, sobre `k` e `v`, `(…, S, D)`: `(…, T, D)`.
+
+    As consultas são das últimas T das S posições, e cada uma olha para si e para as de
+    antes. `mask`, booleana `(T, S)`, troca essa regra: onde é `True`, olha.
+
+    Erros: `ValueError` se há menos chaves que consultas, e nenhuma máscara.
+    """
+    T, S = q.shape[-2], k.shape[-2]
+    if mask is None and T > S:
+        raise ValueError(f"são {T} consultas e só {S} chaves; dê uma máscara (T, S)")
+    if mask is None and 1 < T < S:
+        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
+    causal = mask is None and T > 1
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+
+
 class MultiHeadAttention(nn.Module):
-    """Atenção causal com `n_heads` cabeças, sobre `scaled_dot_product_attention`.
+    """Atenção causal com `n_heads` cabeças em paralelo.
 
     Args:
         emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
@@ -56,16 +79,15 @@ class MultiHeadAttention(nn.Module):
         self.head_dim = emb_dim // n_heads
         self.context_length = context_length
         self.dropout = dropout
-        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # três numa matriz só
+        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # três numa só matriz
         self.proj = nn.Linear(emb_dim, emb_dim)
 
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as anteriores.
+        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as de antes.
 
-        As do cache contam como anteriores.
+        Com `cache`, `x` traz só as posições novas, e as guardadas são as de antes.
 
-        Erros: `ValueError` se a forma não é `(B, T, C)` ou se as posições passam de
-        `context_length`.
+        Erros: `ValueError` se a forma não é `(B, T, C)`, ou se passa do máximo.
         """
         if x.dim() != 3 or x.shape[-1] != self.n_heads * self.head_dim:
             C = self.n_heads * self.head_dim
@@ -80,23 +102,17 @@ class MultiHeadAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # três (B, H, T, D)
         if cache is not None:
             k, v = cache.append(self, k, v, self.context_length)  # (B, H, S, D)
-        S = k.shape[2]
-        mask = None
-        if 1 < T < S:  # várias novas sobre um cache: a diagonal começa em S − T
-            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
         dropout = self.dropout if self.training else 0.0
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=1 < T == S
-        )  # (B, H, T, D)
+        context = causal_attention(q, k, v, dropout=dropout)  # (B, H, T, D)
         return self.proj(context.transpose(1, 2).reshape(B, T, C))
 
 
 class KVCache:
-    """As chaves e os valores que cada camada já calculou, para não os recalcular.
+    """As chaves e os valores que cada camada de atenção já calculou.
 
     Comece com `KVCache()` e passe o mesmo objeto a cada chamada, só com os tokens
-    novos. A memória é reservada uma vez por camada, na primeira chamada: `2 · B · H ·
-    context_length · D` números.
+    novos. A memória é reservada uma vez por camada, na primeira chamada:
+    `2 · B · H · context_length · D` números.
 
     >>> attention, cache = MultiHeadAttention(8, 2, context_length=4).eval(), KVCache()
     >>> x = torch.randn(1, 3, 8)
@@ -106,7 +122,7 @@ class KVCache:
     """
 
     def __init__(self) -> None:
-        # de cada camada, (B, H, context_length, D)
+        # camada → (B, H, context_length, D)
         self._keys: dict[nn.Module, torch.Tensor] = {}
         self._values: dict[nn.Module, torch.Tensor] = {}
         self._lengths: dict[nn.Module, int] = {}
@@ -119,9 +135,7 @@ class KVCache:
     def append(
         self, layer: nn.Module, keys: torch.Tensor, values: torch.Tensor, limit: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Guarda as chaves e os valores novos da camada e devolve todos.
-
-        `(B, H, T, D) → (B, H, S, D)`, as chaves e os valores.
+        """Guarda o que a camada tem de novo, `(B, H, T, D)`; devolve `(B, H, S, D)`.
 
         Erros: `ValueError` se passam de `limit` posições, ou se o lote não é o das
         chamadas anteriores.

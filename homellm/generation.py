@@ -1,10 +1,9 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 69043a84a48df1da45cf98d008a4054cf4311807c7dbe81206cb92cdf4c51ddb
+# sha256 do que segue: 20e672ca0a9bb5249b3f9434ba197772e5b4e73fd387cef04f9b5ee5ac50740c
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve
-logits. Só `generate_text` conhece um tokenizer. O capítulo 4 do livro constrói este
-módulo.
+logits. Só `generate_text` conhece um tokenizer. O capítulo 4 constrói este módulo.
 
 >>> def successor(ids):  # um "modelo" que sempre aposta no id seguinte
 ...     return torch.nn.functional.one_hot((ids + 1) % 10, 10).float()
@@ -33,11 +32,11 @@ def next_token_probs(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> torch.Tensor:
-    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`, soma 1.
+    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`.
 
-    `temperature` divide os logits; 0 põe tudo no mais provável. `top_k` guarda os k
-    mais prováveis; `top_p`, o menor grupo dos mais prováveis cuja soma chega a p. Os
-    filtros se aplicam nesta ordem.
+    Cada linha soma 1. `temperature` divide os logits; 0 põe tudo no mais provável.
+    `top_k` guarda os k mais prováveis; `top_p`, o menor grupo dos mais prováveis cuja
+    soma chega a p. Os filtros se aplicam nesta ordem.
 
     Erros: `ValueError` para um argumento fora do que se aceita, ou logits com NaN ou
     +inf.
@@ -60,14 +59,16 @@ def next_token_probs(
             "ou os pesos estão estragados"
         )
     if temperature == 0:
-        top = logits.argmax(-1, keepdim=True)
-        return torch.zeros_like(logits).scatter_(-1, top, 1.0)
+        return torch.zeros_like(logits).scatter_(
+            -1, logits.argmax(-1, keepdim=True), 1.0
+        )
     # com o maior em 0, nem a menor das temperaturas transborda
     logits = (logits - highest) / max(temperature, torch.finfo(torch.float32).tiny)
     if top_k is not None and top_k < logits.shape[-1]:
         best = logits.topk(top_k)
-        nothing = torch.full_like(logits, float("-inf"))
-        logits = nothing.scatter(-1, best.indices, best.values)
+        logits = torch.full_like(logits, float("-inf")).scatter(
+            -1, best.indices, best.values
+        )
     probs = logits.softmax(-1)
     if top_p is not None and top_p < 1:
         ordered, order = probs.sort(-1, descending=True)
@@ -93,8 +94,9 @@ def penalize_repetition(
         what = "precisa ser 1 (sem efeito) ou mais, e finita"
         raise ValueError(f"repetition_penalty={penalty}: {what}")
     seen = logits.gather(-1, ids)
-    lower = torch.where(seen > 0, seen / penalty, seen * penalty)
-    return logits.scatter(-1, ids, lower)
+    return logits.scatter(
+        -1, ids, torch.where(seen > 0, seen / penalty, seen * penalty)
+    )
 
 
 def _last_logits(
@@ -118,7 +120,7 @@ def _last_logits(
 
 
 def _draw(probs: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    """Um id por linha de `probs`, `(B, V) → (B,)`, sorteado onde está o gerador."""
+    """Um id por linha, `(B, V) → (B,)`, no dispositivo do gerador, se há um."""
     device = probs.device if generator is None else generator.device
     drawn = torch.multinomial(probs.to(device), 1, generator=generator)[:, 0]
     return drawn.to(probs.device)
@@ -147,7 +149,7 @@ def stream(
     repetition_penalty: float = 1.0,
     allowed: Collection[int] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Os ids novos, um passo por vez, `(B,)`: o que `generate` junta."""
+    """Os ids novos, um passo por vez, `(B,)`; os argumentos são os de `generate`."""
     if ids.dim() != 2 or not ids.numel():
         raise ValueError(
             f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}"
@@ -223,14 +225,13 @@ def generate(
     """
     steps = stream(
         model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator,
-        use_cache,
-        repetition_penalty, allowed,
+        use_cache, repetition_penalty, allowed,
     )  # fmt: skip
     return torch.cat([ids, *(new[:, None] for new in steps)], dim=1)
 
 
 def known_ids(tokenizer: Tokenizer) -> list[int]:
-    """Os ids que têm texto: os que se deixam sair quando o modelo tem mais."""
+    """Os ids que têm texto: o que pode sair de um modelo que tem mais ids."""
 
     def has_text(token_id: int) -> bool:
         try:
@@ -259,11 +260,14 @@ def generate_text(
     `<|endoftext|>`.
     """
     start = encode_text(tokenizer, prompt) or [end_id(tokenizer)]
-    end = tokenizer.special_tokens.get(END)
-    options = {"eos_id": end, "allowed": known_ids(tokenizer)} | options
+    defaults = {
+        "eos_id": tokenizer.special_tokens.get(END),
+        "allowed": known_ids(tokenizer),
+    }
+    options = defaults | options
     prompt_ids = torch.tensor([start], device=device_of(model))
-    out = generate(model, prompt_ids, max_new_tokens, **options)  # (1, T)
-    ids = out[0, len(start) :].tolist()
+    whole = generate(model, prompt_ids, max_new_tokens, **options)[0]
+    ids = whole[len(start) :].tolist()
     if options["eos_id"] in ids:
         ids = ids[: ids.index(options["eos_id"])]
     return prompt + tokenizer.decode(ids)

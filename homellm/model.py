@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 4b25898fadf6137bc65ccc0a06012225c6a8aae68c76ddfefd9125b6b06ca05e
+# sha256 do que segue: a419a3a29e2df9a1cc611956b1d330ef9d1f465069da5206136f8c4798580342
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
@@ -29,7 +29,7 @@ from homellm.attention import KVCache, MultiHeadAttention
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Os tamanhos de um GPT; sem argumentos, os do GPT-2 pequeno (124 milhões).
+    """Os tamanhos de um GPT; sem argumentos, os do GPT-2 pequeno, de 124 milhões.
 
     `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers`
     blocos, `dropout` em [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz
@@ -58,8 +58,7 @@ class GPTConfig:
                 raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
             if value < 1:
                 raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-            # um inteiro do NumPy não iria para o JSON
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, int(value))  # o do NumPy não vai para o JSON
         if self.emb_dim % self.n_heads:
             sizes = f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads}"
             raise ValueError(f"{sizes} cabeças iguais")
@@ -71,26 +70,26 @@ class GPTConfig:
             raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
         object.__setattr__(self, "dropout", float(self.dropout))
         for name in ("qkv_bias", "tie_weights"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise TypeError(f"{name}={value!r}: precisa ser True ou False")
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"{name}={getattr(self, name)!r}: precisa ser True ou False"
+                )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GPTConfig:
-        """Uma configuração com nome (as de `PRESETS`), trocados os campos de `changes`.
+        """Uma configuração de `PRESETS`, pelo nome; `changes` troca alguns campos.
 
-        >>> config = GPTConfig.preset("gpt2-medium", dropout=0.1)
-        >>> config.n_layers, config.dropout
-        (24, 0.1)
+        >>> GPTConfig.preset("gpt2-medium", dropout=0.1).n_layers
+        24
         """
         if name not in PRESETS:
             raise ValueError(f"não há preset {name!r}; há {', '.join(PRESETS)}")
         return cls(**PRESETS[name] | changes)
 
     def flops_per_token(self, context_length: int | None = None) -> int:
-        """FLOPs da ida por token, numa sequência de `context_length`.
+        """FLOPs por token da passada de ida; o treino custa o triplo.
 
-        O treino custa o triplo.
+        `context_length` é o da sequência, e sem ele o máximo.
         Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C
         por bloco na atenção (como o núcleo sem máscara a faz; a causalidade deixaria
         metade).
@@ -116,9 +115,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class LayerNorm(nn.Module):
-    """Normaliza cada vetor (média 0, variância enviesada 1); ganho e viés aprendidos.
+    """Média 0 e variância 1 (a enviesada) em cada vetor; ganho e viés aprendidos.
 
-    `(..., C) → (..., C)`. Ba et al., «Layer Normalization», 2016.
+    `(..., C) → (..., C)`. Ba et al., “Layer Normalization”, 2016.
     """
 
     def __init__(self, emb_dim: int, eps: float = 1e-5) -> None:
@@ -139,7 +138,7 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A MLP de cada bloco, cada posição sozinha: `(B, T, C) → (…, 4C) → (B, T, C)`."""
+    """A MLP do bloco, cada posição sozinha: `(B, T, C) → (B, T, 4C) → (B, T, C)`."""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
@@ -194,9 +193,10 @@ class GPT(nn.Module):
 
     @torch.no_grad()
     def _init_weights(self) -> None:
-        """Como no GPT-2: N(0; 0,02).
+        """N(0; 0,02), e as projeções que somam ao resíduo divididas por √(2 · blocos).
 
-        As projeções que somam ao resíduo são divididas por √(2 · blocos).
+        É a regra do GPT-2, que no código da OpenAI sorteia as posições com 0,01.
+
         A tabela de tokens, que também faz os logits, encolhe quando C é grande, para
         que a perda do começo fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15
         acima.
@@ -212,12 +212,13 @@ class GPT(nn.Module):
                 nn.init.normal_(block.attention.proj.weight, std=smaller)
                 nn.init.normal_(block.mlp.proj.weight, std=smaller)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
-        std = min(0.02, 0.36 / self.config.emb_dim**0.5)
         for table in (self.head, self.token_embedding):
-            nn.init.normal_(table.weight, std=std)
+            nn.init.normal_(
+                table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5)
+            )
 
     def num_params(self) -> int:
-        """Quantos números o treino ajusta; a tabela partilhada conta uma vez.
+        """Quantos números o treino ajusta; a tabela compartilhada conta uma vez.
 
         >>> with torch.device("meta"):  # sem ocupar memória
         ...     GPT(GPTConfig.preset("gpt2-small")).num_params()
@@ -243,7 +244,8 @@ class GPT(nn.Module):
         self._check(ids, start)
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
         x = self.token_embedding(ids)  # (B, T, C)
-        x = self.dropout(x + self.position_embedding(positions))  # (B, T, C) + (T, C)
+        x = x + self.position_embedding(positions)  # (T, C), em cada linha do lote
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, cache)
         return self.norm(x)
@@ -252,22 +254,19 @@ class GPT(nn.Module):
         if ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
         if ids.dim() != 2 or not ids.numel():
-            raise ValueError(
-                "os ids têm forma (B, T), com B e T ao menos 1; "
-                f"vieram {tuple(ids.shape)}"
-            )
+            shape = f"(B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}"
+            raise ValueError(f"os ids têm forma {shape}")
         limit, vocab_size = self.config.context_length, self.config.vocab_size
-        if (length := start + ids.shape[1]) > limit:
-            raise ValueError(
-                f"são {length} posições, e o máximo é context_length={limit}"
-            )
-        if torch.compiler.is_compiling() or ids.is_meta:
+        if start + ids.shape[1] > limit:
+            total = start + ids.shape[1]
+            raise ValueError(f"{total} posições, e o máximo é context_length={limit}")
+        if torch.compiler.is_compiling() or ids.is_meta or ids.is_cuda:
             return
         low, high = (int(bound) for bound in torch.aminmax(ids))
         if low < 0 or high >= vocab_size:
+            bad = low if low < 0 else high
             raise ValueError(
-                f"id {low if low < 0 else high} fora do vocabulário: "
-                f"os ids vão de 0 a {vocab_size - 1}"
+                f"id {bad} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
             )
 
 
@@ -281,7 +280,7 @@ class ModelSizes(Protocol):
 
 
 class LanguageModel(Protocol):
-    """O contrato de um modelo de linguagem: o `GPT` o cumpre; outra classe também pode.
+    """O contrato de um modelo de linguagem, que o `GPT` cumpre, e outros também.
 
     `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem
     antes de `head`.
@@ -300,7 +299,7 @@ class LanguageModel(Protocol):
 
 
 def _is_touched(module: nn.Module) -> bool:
-    """Se alguém mudou o que acontece ao chamar o módulo; os *hooks* do FSDP, não."""
+    """Se alguém mudou o que acontece na chamada; os *hooks* do FSDP não mudam nada."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
              module._backward_pre_hooks)  # fmt: skip
     foreign = [
@@ -315,34 +314,28 @@ def _is_touched(module: nn.Module) -> bool:
 def plain_forward(model: Any) -> bool:
     """Se chamar `model` é o mesmo que `head(features(ids, cache))`; na dúvida, não."""
     code = getattr(getattr(type(model), "forward", None), "__code__", None)
-    if code is None:
+    if code is None or code.co_code != GPT.forward.__code__.co_code:
         return False
-    ours = GPT.forward.__code__
-    same = (code.co_code, code.co_names) == (ours.co_code, ours.co_names)
-    return same and not _is_touched(model)
+    return code.co_names == GPT.forward.__code__.co_names and not _is_touched(model)
 
 
 def plain_head(model: Any) -> torch.Tensor | None:
-    """A matriz `(V, C)`, se multiplicar por ela dá os logits; senão, `None`."""
+    """A matriz de saída `(V, C)`, se multiplicar por ela dá os logits, ou `None`."""
     head = getattr(model, "head", None)
     if type(head) is not nn.Linear or head.bias is not None:
         return None
-    if type(head.weight) is not nn.Parameter:
+    if type(head.weight) is not nn.Parameter:  # quantizado, repartido
         return None
     return head.weight if plain_forward(model) and not _is_touched(head) else None
 
 
 def unwrap(model: Any) -> Any:
-    """O modelo dentro do que o embrulha: `torch.compile`, DDP, `AveragedModel`…"""
-    wrappers = (
-        nn.parallel.DistributedDataParallel,
-        nn.DataParallel,
-        AveragedModel,
-    )
+    """O modelo dentro de `torch.compile`, DDP, `DataParallel` ou `AveragedModel`."""
+    parallel = (nn.parallel.DistributedDataParallel, nn.DataParallel)
     while True:
         if "_orig_mod" in getattr(model, "_modules", {}):
             model = model._orig_mod
-        elif isinstance(model, wrappers):
+        elif isinstance(model, (*parallel, AveragedModel)):
             model = model.module
         else:
             return model

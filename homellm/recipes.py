@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 0765a33df5962acf46de07963ad9347510a5a56baff365c0cedb9915dff139a7
+# sha256 do que segue: 86607fa0025a72b0c3ea221e1335f2426edb29c8fbe0d31e48dc29d04393a28b
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -308,6 +308,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _speaks() -> bool:
+    """Se este processo é o que fala: sob o `torchrun`, só o 0."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def _stories(args: argparse.Namespace) -> bool:
     corpus = Corpus(tuple(args.textos), tuple(args.fora), args.repete_contos)
     model_config = GPTConfig.preset(args.preset, dropout=args.dropout)
@@ -316,7 +321,11 @@ def _stories(args: argparse.Namespace) -> bool:
         warmup_steps=min(CONTOS.warmup_steps, args.passos // 2),
         eval_every=args.avalia_a_cada, shard=args.reparte,
     )  # fmt: skip
-    return not pretrain(args.saida, corpus, model_config, config, args.lote).interrupted
+    history = pretrain(args.saida, corpus, model_config, config, args.lote)
+    if _speaks():
+        loss, tokens = history.val_loss[-1], history.tokens
+        print(f"validação: {loss:.4f}; {tokens:,} tokens em {history.seconds:,.0f} s")
+    return not history.interrupted
 
 
 def _classifier(args: argparse.Namespace) -> bool:
@@ -346,11 +355,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Ponto de entrada da linha de comando."""
     args = _parser().parse_args(arguments)
     finished = COMMANDS.get(args.nome, _classifier)(args)
-    if int(os.environ.get("RANK", 0)) == 0:
-        if finished:
-            print(f"modelo em {args.saida / 'modelo'}")
-        else:
-            print("interrompido; chame de novo com os mesmos argumentos para continuar")
+    if _speaks() and finished:
+        print(f"modelo em {args.saida / 'modelo'}")
+    elif _speaks():
+        print("interrompido; chame de novo com os mesmos argumentos para continuar")
 
 
 # com python -m; no notebook, não

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 92580d7a7aebc2c73abdf71b155292f2ec6bb1b83e2422d94757f09fc676c638
+# sha256 do que segue: d8cf51f429ef39226b2690bd57167be6b4f1089ac50ec249f5d3dc5ce7f3d222
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -51,8 +51,8 @@ def _check_values(
             )
         if dtype is not None and not tensor.to(dtype).isfinite().all():
             raise ValueError(
-                f"{name} tem valores que não cabem em {dtype}; "
-                "use torch.bfloat16 ou None"
+                f"{name} tem valores que não cabem em {dtype}; use torch.bfloat16 "
+                "ou None"
             )
 
 
@@ -61,8 +61,7 @@ def _write_tensors(
 ) -> None:
     """Grava os tensores em `dtype` (o deles, se `None`), na CPU, contíguos."""
     data = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in tensors.items()
+        name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()
     }
     save_file(data, path, {"format": "pt"})
 
@@ -170,7 +169,8 @@ def tensor_shapes(path: Path) -> dict[str, torch.Tensor]:
 def build_gpt(
     path: Path, values: Any, found: Mapping[str, torch.Tensor] | None = None
 ) -> GPT:
-    """Um `GPT` com a configuração lida de `path`, a memória reservada e sem os pesos.
+    """Um `GPT` com a configuração lida de `path`, com a memória reservada e sem os
+    pesos.
 
     `found` são os tensores do arquivo de pesos; `None`, os do `model.safetensors` ao
     lado.
@@ -309,9 +309,14 @@ def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
     O GPT-2 guarda as matrizes das camadas lineares como (entrada, saída); o
     `nn.Linear`, como (saída, entrada).
     """
-    parts = {"norm1": "ln_1", "norm2": "ln_2", "attention.qkv": "attn.c_attn",
-             "attention.proj": "attn.c_proj", "mlp.expand": "mlp.c_fc",
-             "mlp.proj": "mlp.c_proj"}  # fmt: skip
+    parts = {
+        "norm1": "ln_1",
+        "attention.qkv": "attn.c_attn",
+        "attention.proj": "attn.c_proj",
+        "norm2": "ln_2",
+        "mlp.expand": "mlp.c_fc",
+        "mlp.proj": "mlp.c_proj",
+    }
     names = {
         "token_embedding.weight": ("wte.weight", False),
         "position_embedding.weight": ("wpe.weight", False),
@@ -330,13 +335,17 @@ def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
 
 
 def _gpt2_config(path: Path) -> dict[str, Any]:
-    """Os campos do `GPTConfig`, do `config.json`; o que o livro não faz é um erro."""
+    """Os campos do `GPTConfig`, do `config.json` de um GPT-2; o que o livro não faz é
+    um erro.
+    """
     data = read_json(path)
     width = data.get("n_embd")
-    gelus = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
     required = {  # campo → (valores que servem, o que vale se o campo falta)
         "model_type": (("gpt2",), None),
-        "activation_function": (gelus, "gelu_new"),
+        "activation_function": (
+            ("gelu_new", "gelu_fast", "gelu_pytorch_tanh"),
+            "gelu_new",
+        ),
         "layer_norm_epsilon": ((1e-5,), 1e-5),
         "n_inner": ((None, 4 * width if isinstance(width, int) else None), None),
         "scale_attn_weights": ((True,), True),
@@ -348,18 +357,26 @@ def _gpt2_config(path: Path) -> dict[str, Any]:
             raise ValueError(
                 f"{path}: {name}={value!r}; o GPT deste livro só faz {accepted[0]!r}"
             )
-    fields = {"vocab_size": "vocab_size", "context_length": "n_positions",
-              "emb_dim": "n_embd", "n_heads": "n_head",
-              "n_layers": "n_layer"}  # fmt: skip
+    fields = {
+        "vocab_size": "vocab_size",
+        "context_length": "n_positions",
+        "emb_dim": "n_embd",
+        "n_heads": "n_head",
+        "n_layers": "n_layer",
+    }
     if missing := [theirs for theirs in fields.values() if theirs not in data]:
         raise ValueError(f"{path}: faltam os campos {', '.join(missing)}")
     sizes = {mine: data[theirs] for mine, theirs in fields.items()}
-    tied = data.get("tie_word_embeddings", True)
-    return sizes | {"qkv_bias": True, "tie_weights": tied}
+    return sizes | {
+        "qkv_bias": True,
+        "tie_weights": data.get("tie_word_embeddings", True),
+    }
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Os arquivos de pesos da pasta: um só, ou os de um índice; os mais novos."""
+    """Os arquivos de pesos da pasta: um só, ou os de um índice; os mais novos, se há
+    escolha.
+    """
     kinds = ("model.safetensors.index.json", "model.safetensors",
              "pytorch_model.bin.index.json", "pytorch_model.bin")  # fmt: skip
     present = [folder / kind for kind in kinds if (folder / kind).is_file()]
@@ -387,7 +404,9 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(
             f"{path}: falta este arquivo; a pasta é mesmo de um modelo?"
         )
-    if torch.__version__ < "2.6":  # o leitor restrito de antes deixava executar código
+    if (
+        torch.__version__ < "2.6"
+    ):  # o leitor restrito de antes ainda deixava executar código
         raise RuntimeError(
             f"{path}: ler este formato com segurança pede torch 2.6; atualize o PyTorch"
         )
@@ -400,12 +419,11 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
         detail = f" (pede {asked[1]}, que não é um tensor)" if asked else ""
         raise ValueError(  # sem a mensagem do PyTorch, que aconselha o leitor perigoso
             f"{path}: não é um arquivo só de tensores, ou está truncado{detail}. Nada "
-            "dele foi executado; baixe-o de novo, ou procure os mesmos pesos em "
-            "safetensors"
+            "dele foi executado; baixe-o de novo, ou procure os pesos em safetensors"
         ) from None
     if not isinstance(data, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in data.items()
+        isinstance(name, str) and isinstance(t, torch.Tensor)
+        for name, t in data.items()
     ):
         raise ValueError(f"{path}: esperava um dicionário de tensores")
     for name, t in data.items():
@@ -423,13 +441,16 @@ _PREFIX = re.compile(r"^(?:(?:module|_orig_mod|model|transformer)\.)+")
 def _gpt2_files(
     folder: Path, tied: bool
 ) -> tuple[dict[str, torch.Tensor], dict[str, Fill]]:
-    """O que há nos arquivos, por nome sem prefixo: a forma, e como preencher."""
+    """O que há nos arquivos, por nome sem prefixo: a forma, e como preencher com
+    ela.
+    """
     found: dict[str, torch.Tensor] = {}
     fills: dict[str, Fill] = {}
     for path in _weight_files(folder):
         restricted = path.suffix == ".bin"
-        tensors = _read_bin(path) if restricted else tensor_shapes(path)
-        for full, tensor in tensors.items():
+        for full, tensor in (
+            _read_bin(path) if restricted else tensor_shapes(path)
+        ).items():
             name = _PREFIX.sub("", full)
             mask = name.endswith((".attn.bias", ".attn.masked_bias"))
             if mask or (tied and name == "lm_head.weight"):
@@ -447,7 +468,8 @@ def _gpt2_files(
 
 
 def load_gpt2(path_or_name: str | Path) -> GPT:
-    """Um `GPT` com os pesos de um GPT-2 do Hugging Face: uma pasta ou um nome.
+    """Um `GPT` com os pesos de um GPT-2 no formato do Hugging Face: uma pasta ou um
+    nome.
 
     Nomes, que se baixam: os quatro da OpenAI, `"gpt2"` (ou `"124M"`), `"gpt2-medium"`,
     `"gpt2-large"`, `"gpt2-xl"`, e `"gpt2-small-portuguese"`. Lê safetensors ou
@@ -473,8 +495,8 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
     model = build_gpt(path, values, found)
     names, mine = gpt2_tensors(model.config), dict(model.named_parameters())
     turned = {
-        theirs: mine[name].t() if transposed else mine[name]
-        for name, (theirs, transposed) in names.items()
+        theirs: mine[name].t() if t else mine[name]
+        for name, (theirs, t) in names.items()
     }
     if problems := compare_tensors(turned, found):
         raise ValueError(
@@ -487,21 +509,13 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
 
 
 def _gpt2_tokenizer(folder: Path) -> BPETokenizer:
-    """O tokenizer de `vocab.json`, `merges.txt` e `added_tokens.json`, se há."""
+    """O tokenizer que está ao lado dos pesos."""
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     if not (vocab.is_file() and merges.is_file()):
         raise FileNotFoundError(
             f"{folder}: faltam vocab.json e merges.txt; leia só os pesos com load_gpt2"
         )
-    tokenizer = BPETokenizer.from_gpt2_files(vocab, merges)
-    added = folder / "added_tokens.json"
-    if not added.is_file():
-        return tokenizer
-    specials = dict(tokenizer.special_tokens) | read_json(added)
-    try:
-        return BPETokenizer(tokenizer.tokens, specials, tokenizer.pattern)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{added}: especiais que não servem ({error})") from error
+    return BPETokenizer.from_gpt2_files(vocab, merges)
 
 
 _REGEX_TOKEN = re.compile(
@@ -543,8 +557,9 @@ def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
              "behavior": "Isolated", "invert": False}  # fmt: skip
     bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
               "use_regex": False}  # fmt: skip
-    flags = dict.fromkeys(("normalized", "single_word", "lstrip", "rstrip"), False)
-    flags["special"] = True
+    flags = dict(
+        special=True, normalized=False, single_word=False, lstrip=False, rstrip=False
+    )
     vocab = {name(token): i for token, i in tokenizer.tokens.items()}
     return {
         "version": "1.0",
@@ -606,9 +621,9 @@ def _huggingface_json(
         "activation_function": "gelu_new", "vocab_size": config.vocab_size,
         "n_positions": config.context_length, "n_embd": config.emb_dim,
         "n_head": config.n_heads, "n_layer": config.n_layers,
-        "layer_norm_epsilon": 1e-5,
-        "attn_pdrop": config.dropout, "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout, "tie_word_embeddings": config.tie_weights,
+        "layer_norm_epsilon": 1e-5, "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout, "embd_pdrop": config.dropout,
+        "tie_word_embeddings": config.tie_weights,
         "bos_token_id": end, "eos_token_id": end, "dtype": "float32",
     }  # fmt: skip
     if tokenizer is None:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from homellm.corpus import Dialogue, Instruction
 from homellm.instruction import (
     ASSISTANT,
-    END,
     SYSTEM,
     USER,
     Chat,
@@ -34,7 +33,7 @@ from homellm.instruction import (
     token_f1,
 )
 from homellm.model import GPT, GPTConfig
-from homellm.tokenizer import BPETokenizer
+from homellm.tokenizer import END, BPETokenizer
 from homellm.training import TrainConfig, language_model_loss, next_token_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -400,7 +400,7 @@ def test_two_processes_under_torchrun_equal_one(tmp_path):
     (tmp_path / "textos" / "livro.txt").write_text(STORY * 40, "utf-8")
     arguments = [
         "-m", "homellm.recipes", "contos-mini", "--textos", tmp_path / "textos", "--preset", "mini",
-        "--repete-contos", "0", "--passos", "3", "--lote", "4", "--avalia-a-cada", "100",
+        "--repete-contos", "0", "--passos", "3", "--taxa", "1e-4", "--lote", "4", "--avalia-a-cada", "100",
     ]  # fmt: skip
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     said = {}
