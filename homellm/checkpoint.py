@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d5b6aa4f2b09484f0a3b5f143c2c832a3ad2341380ed95945d6643772dfe4dfa
+# sha256 do que segue: 6b3e4af2da5342188db3523d36e3029b3336f1a60f0f7c586fb3198b4d0b5daa
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -345,7 +345,8 @@ def _digest(dataset: Any) -> str | None:
     def add(value: Any) -> None:
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+            flat = value.detach().cpu().reshape(-1).view(torch.uint8)
+            digest.update(flat.numpy().tobytes())
         elif isinstance(value, Mapping):
             add(list(value.items()))
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 7b14a0a2d1c8dbd7a18a572cdd900b7f9ecce7642c72f843f478bef09b19bb88
+# sha256 do que segue: ef59d28a567669e6c9b294015bb45f18557701947fef1007c2306c82920acc4e
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 
 Com um processo, tudo aqui devolve o que recebe. A página “Treinar a sério”, da oficina,
@@ -122,7 +122,7 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+def like(tensor: Any, value: torch.Tensor) -> torch.Tensor:
     """`value`, que está inteiro, repartido como `tensor`, se este o está."""
     if not hasattr(tensor, "placements"):
         return value
@@ -145,5 +145,6 @@ def distribute(loss: LossModule, sharded: bool) -> nn.Module:
 
 def unsynced(loss: nn.Module, last: bool) -> AbstractContextManager[Any]:
     """Enquanto dura, os gradientes do DDP não se somam entre os processos."""
-    waits = isinstance(loss, nn.parallel.DistributedDataParallel) and not last
-    return loss.no_sync() if waits else nullcontext()
+    if isinstance(loss, nn.parallel.DistributedDataParallel) and not last:
+        return loss.no_sync()
+    return nullcontext()

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6b5e8769e952b7f6fae3f6ac05774cc35bc51b379a77fef7875cea8b4d331f9c
+# sha256 do que segue: 67b705966b86f68985592e5c6749a2800a864c90d3a6d4b4b84dec3a1cf8b43b
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +61,13 @@ class _ChunkedLoss(torch.autograd.Function):
     """A perda e os seus gradientes; só há um pedaço de logits de cada vez."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets, rows):
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        rows: int,
+    ) -> torch.Tensor:
         count = (targets != IGNORE_INDEX).sum().clamp(min=1)
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden)
@@ -90,7 +97,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_output):
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[Any, ...]:
         grad_hidden, grad_weight, count = ctx.saved_tensors
         scale = grad_output / count
         return grad_hidden * scale, grad_weight * scale, None, None
@@ -125,7 +132,7 @@ def chunked_next_token_loss(
     return total / (y != IGNORE_INDEX).sum().clamp(min=1)
 
 
-def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+def language_model_loss(model: Any, batch: Batch) -> torch.Tensor:
     """A perda do pré-treino: `batch` é `(ids, alvos)`, int64 `(B, T)` cada um.
 
     Vai em pedaços quando dá o mesmo que `next_token_loss(model(ids), alvos)`.
