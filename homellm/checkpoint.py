@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6b3e4af2da5342188db3523d36e3029b3336f1a60f0f7c586fb3198b4d0b5daa
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
+# sha256 do que segue: 6af5726d31b1421700137b6b87f41f0a23fc6a4292aebd900e39c3b6deade889
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -158,26 +158,25 @@ def _read_optimizer(
 ) -> State:
     """O `state_dict` que `optimizer` pode receber, conferido."""
     stored = {key: t for key, t in data.items() if key.startswith("optimizer/")}
-    broken = f"{name}: o estado do otimizador está incompleto ou estragado"
     used: Tensors = {}
     try:
         saved = _unpack(header["optimizer"], stored)
         _pack(saved, "optimizer", used)
-        sizes = [len(group["params"]) for group in saved["param_groups"]]
-        state = {int(index): dict(slots) for index, slots in saved["state"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{broken} ({error})") from error
+        groups = saved["param_groups"]
+        saved["state"] = {int(index): slots for index, slots in saved["state"].items()}
+        sizes = [len(group["params"]) for group in groups]
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        owners = [(params[index], slots) for index, slots in saved["state"].items()]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{name}: o estado do otimizador está incompleto ({error})"
+        ) from error
     if extra := sorted(stored.keys() - used.keys()):
-        raise ValueError(f"{broken}: sobra {', '.join(extra[:5])}")
+        raise ValueError(f"{name}: sobra no otimizador {', '.join(extra[:5])}")
     if sizes != (mine := [len(group["params"]) for group in optimizer.param_groups]):
         raise ValueError(
             f"{name}: treina {sizes} matrizes e vetores, e este modelo, {mine}"
         )
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    if not state.keys() <= set(range(len(params))):
-        raise ValueError(f"{broken}: fala de parâmetros que não há")
-    owners = [(params[index], slots) for index, slots in state.items()]
-    saved["state"] = state
     for param, slots in owners:
         for slot in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
             if slots.get(slot) is not None and slots[slot].shape != param.shape:
@@ -188,7 +187,7 @@ def _read_optimizer(
     for key, tensor in stored.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name}: {key} tem valores que não são números finitos")
-    for group, ours in zip(saved["param_groups"], optimizer.param_groups, strict=True):
+    for group, ours in zip(groups, optimizer.param_groups, strict=True):
         machine = ("fused", "foreach", "capturable")  # próprios desta máquina
         group.update({option: ours[option] for option in machine if option in ours})
     return saved
@@ -345,8 +344,8 @@ def _digest(dataset: Any) -> str | None:
     def add(value: Any) -> None:
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            flat = value.detach().cpu().reshape(-1).view(torch.uint8)
-            digest.update(flat.numpy().tobytes())
+            raw = value.detach().cpu().reshape(-1).view(torch.uint8)
+            digest.update(raw.numpy().data)
         elif isinstance(value, Mapping):
             add(list(value.items()))
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: ef59d28a567669e6c9b294015bb45f18557701947fef1007c2306c82920acc4e
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
+# sha256 do que segue: 81597f3bd868d0845f3a36b33921e33920b0c69e601daa76a26a6ad3124c89a7
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 
 Com um processo, tudo aqui devolve o que recebe. A página “Treinar a sério”, da oficina,
@@ -122,14 +122,15 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(tensor: Any, value: torch.Tensor) -> torch.Tensor:
+def like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """`value`, que está inteiro, repartido como `tensor`, se este o está."""
     if not hasattr(tensor, "placements"):
         return value
     from torch.distributed.tensor import distribute_tensor
 
+    parts: Any = tensor  # um DTensor
     return distribute_tensor(
-        value.to(tensor.device), tensor.device_mesh, tensor.placements
+        value.to(tensor.device), parts.device_mesh, parts.placements
     )
 
 

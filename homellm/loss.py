@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 67b705966b86f68985592e5c6749a2800a864c90d3a6d4b4b84dec3a1cf8b43b
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
+# sha256 do que segue: 8b85b9a527631f2670f9783959ae610fb2e424d8879d644f04d27037cd4f68b5
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from homellm.model import plain_head
+from homellm.model import LanguageModel, plain_head
 
 IGNORE_INDEX = -100
 Batch = Sequence[torch.Tensor]
@@ -132,7 +132,7 @@ def chunked_next_token_loss(
     return total / (y != IGNORE_INDEX).sum().clamp(min=1)
 
 
-def language_model_loss(model: Any, batch: Batch) -> torch.Tensor:
+def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """A perda do pré-treino: `batch` é `(ids, alvos)`, int64 `(B, T)` cada um.
 
     Vai em pedaços quando dá o mesmo que `next_token_loss(model(ids), alvos)`.
@@ -141,7 +141,8 @@ def language_model_loss(model: Any, batch: Batch) -> torch.Tensor:
     weight = plain_head(model)
     if weight is None:
         return next_token_loss(model(ids), targets)
-    return chunked_next_token_loss(model.features(ids), weight, targets)
+    hidden = cast(LanguageModel, model).features(ids)
+    return chunked_next_token_loss(hidden, weight, targets)
 
 
 def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,10 @@
-# Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d6fd4b21b46515389632545aa45e4027ad4bbf78766117f27e4ed91b3e80251e
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
+# sha256 do que segue: baa239920bc222ae5d03f13d0477844c235cc5846f8c8a88cf046987301e5864
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
-número. O capítulo 5 do livro constrói este módulo; a perda em pedaços, o checkpoint e os
-vários processos estão em `loss`, `checkpoint` e `distributed`.
+número. O capítulo 5 do livro constrói este módulo; a perda em pedaços, o checkpoint e
+os vários processos estão em `loss`, `checkpoint` e `distributed`.
 """
 
 from __future__ import annotations
@@ -84,11 +84,9 @@ class History:
 
     def plot(self) -> Any:
         """Desenha as perdas contra os passos; devolve os eixos do matplotlib."""
-        import matplotlib.pyplot as plt
+        from homellm.plots import COLORS, decimal_comma, pyplot
 
-        from homellm.plots import COLORS, decimal_comma
-
-        _, ax = plt.subplots()
+        _, ax = pyplot().subplots()
         ax.plot(range(1, len(self.step_loss) + 1), self.step_loss, lw=0.8,
                 color=COLORS["baseline"], label="treino, cada lote")  # fmt: skip
         curves = [("treino, média", self.train_loss, "token")]
