@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: c47420e00455240b3218fb2c3ac3ce5b853d0aaa19839fa66fd4e5ec1a14eb4c
+# sha256 do que segue: d5b6aa4f2b09484f0a3b5f143c2c832a3ad2341380ed95945d6643772dfe4dfa
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -158,25 +158,26 @@ def _read_optimizer(
 ) -> State:
     """O `state_dict` que `optimizer` pode receber, conferido."""
     stored = {key: t for key, t in data.items() if key.startswith("optimizer/")}
+    broken = f"{name}: o estado do otimizador está incompleto ou estragado"
     used: Tensors = {}
     try:
         saved = _unpack(header["optimizer"], stored)
         _pack(saved, "optimizer", used)
-        groups = saved["param_groups"]
-        saved["state"] = {int(index): slots for index, slots in saved["state"].items()}
-        sizes = [len(group["params"]) for group in groups]
-        params = [p for group in optimizer.param_groups for p in group["params"]]
-        owners = [(params[index], slots) for index, slots in saved["state"].items()]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ValueError(
-            f"{name}: o estado do otimizador está incompleto ({error})"
-        ) from error
+        sizes = [len(group["params"]) for group in saved["param_groups"]]
+        state = {int(index): dict(slots) for index, slots in saved["state"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{broken} ({error})") from error
     if extra := sorted(stored.keys() - used.keys()):
-        raise ValueError(f"{name}: sobra no otimizador {', '.join(extra[:5])}")
+        raise ValueError(f"{broken}: sobra {', '.join(extra[:5])}")
     if sizes != (mine := [len(group["params"]) for group in optimizer.param_groups]):
         raise ValueError(
             f"{name}: treina {sizes} matrizes e vetores, e este modelo, {mine}"
         )
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    if not state.keys() <= set(range(len(params))):
+        raise ValueError(f"{broken}: fala de parâmetros que não há")
+    owners = [(params[index], slots) for index, slots in state.items()]
+    saved["state"] = state
     for param, slots in owners:
         for slot in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
             if slots.get(slot) is not None and slots[slot].shape != param.shape:
@@ -187,7 +188,7 @@ def _read_optimizer(
     for key, tensor in stored.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name}: {key} tem valores que não são números finitos")
-    for group, ours in zip(groups, optimizer.param_groups, strict=True):
+    for group, ours in zip(saved["param_groups"], optimizer.param_groups, strict=True):
         machine = ("fused", "foreach", "capturable")  # próprios desta máquina
         group.update({option: ours[option] for option in machine if option in ours})
     return saved

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 73dc317a60de2daebc487e8b81f61c0e64f6ec03b25f8a98de0b4d3c01e002cc
+# sha256 do que segue: d6fd4b21b46515389632545aa45e4027ad4bbf78766117f27e4ed91b3e80251e
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -23,22 +23,45 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from homellm.checkpoint import (
-    Position, check_rng, describe_data, holding, interruptible, load_checkpoint,
-    resumable, save_checkpoint, what_changed,
-)  # fmt: skip
+    Position,
+    check_rng,
+    describe_data,
+    holding,
+    interruptible,
+    load_checkpoint,
+    resumable,
+    save_checkpoint,
+    what_changed,
+)
 from homellm.distributed import (
-    any_across, distribute, gathered, process, share, sum_across, unshard, unsynced,
-)  # fmt: skip
+    any_across,
+    distribute,
+    gathered,
+    process,
+    share,
+    sum_across,
+    unshard,
+    unsynced,
+)
 from homellm.evaluation import bits_per_byte, evaluate, to_device
 from homellm.files import compare_tensors
 from homellm.loss import (
-    IGNORE_INDEX, Batch, LossFunction, LossModule, chunked_next_token_loss,
-    language_model_loss, next_token_loss, resolve_precision,
-)  # fmt: skip
+    IGNORE_INDEX,
+    Batch,
+    LossFunction,
+    LossModule,
+    chunked_next_token_loss,
+    language_model_loss,
+    next_token_loss,
+    resolve_precision,
+)
 from homellm.model import device_of
 from homellm.optimization import (
-    TrainConfig, clip_gradients, create_optimizer, learning_rate_at,
-)  # fmt: skip
+    TrainConfig,
+    clip_gradients,
+    create_optimizer,
+    learning_rate_at,
+)
 
 
 @dataclass
