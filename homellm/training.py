@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 73dc317a60de2daebc487e8b81f61c0e64f6ec03b25f8a98de0b4d3c01e002cc
+# sha256 do que segue: c4d1889eb1609cf1c4632e73dfc32feffa228c00eff1ccedacbb5d8a6235febf
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -61,11 +61,9 @@ class History:
 
     def plot(self) -> Any:
         """Desenha as perdas contra os passos; devolve os eixos do matplotlib."""
-        import matplotlib.pyplot as plt
+        from homellm.plots import COLORS, decimal_comma, pyplot
 
-        from homellm.plots import COLORS, decimal_comma
-
-        _, ax = plt.subplots()
+        _, ax = pyplot().subplots()
         ax.plot(range(1, len(self.step_loss) + 1), self.step_loss, lw=0.8,
                 color=COLORS["baseline"], label="treino, cada lote")  # fmt: skip
         curves = [("treino, média", self.train_loss, "token")]
