@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
 # sha256 do que segue: e7416a85fa83b65542ef771ad817545c4257d211e2ae5cb625984eec0bc059c1
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
 # sha256 do que segue: 81597f3bd868d0845f3a36b33921e33920b0c69e601daa76a26a6ad3124c89a7
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 

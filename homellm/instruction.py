@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
 # sha256 do que segue: 6bc2a122a2265802a018b014c430324c63054c74e80a7a5d433bf1cbf1598401
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/juiz.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/juiz.md.
 # sha256 do que segue: 4a1fc2243e01f1b98243b94187a2ad1c46d8e9f41a4d2a0c38f0837c721c5a32
 """O juiz: um modelo que roda na máquina de quem lê dá nota às respostas de outro.
 

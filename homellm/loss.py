@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
 # sha256 do que segue: 8b85b9a527631f2670f9783959ae610fb2e424d8879d644f04d27037cd4f68b5
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 

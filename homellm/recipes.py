@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
 # sha256 do que segue: c2955dc15422d626b281067ab14e5f1d67bb9add1d5541b03e33a881e98e8fe1
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 

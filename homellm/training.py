@@ -1,10 +1,10 @@
-# Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: c4d1889eb1609cf1c4632e73dfc32feffa228c00eff1ccedacbb5d8a6235febf
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
+# sha256 do que segue: 3f667713bbb6fd0b197b8c3f5eec68d4d31fe8384b2131a284f209e4c64b79d5
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
-número. O capítulo 5 do livro constrói este módulo; a perda em pedaços, o checkpoint e os
-vários processos estão em `loss`, `checkpoint` e `distributed`.
+número. O capítulo 5 do livro constrói este módulo; a perda em pedaços, o checkpoint e
+os vários processos estão em `loss`, `checkpoint` e `distributed`.
 """
 
 from __future__ import annotations
