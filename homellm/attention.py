@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-atencao.md.
 # sha256 do que segue: a3e97868a8c888646f5b554684e3e13a6c7c95d36942aa59135e529a9a071712
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 

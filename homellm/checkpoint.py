@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 # Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
 # sha256 do que segue: d5b6aa4f2b09484f0a3b5f143c2c832a3ad2341380ed95945d6643772dfe4dfa
+=======
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
+# sha256 do que segue: 6af5726d31b1421700137b6b87f41f0a23fc6a4292aebd900e39c3b6deade889
+>>>>>>> casa-a
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -345,7 +350,8 @@ def _digest(dataset: Any) -> str | None:
     def add(value: Any) -> None:
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+            raw = value.detach().cpu().reshape(-1).view(torch.uint8)
+            digest.update(raw.numpy().data)
         elif isinstance(value, Mapping):
             add(list(value.items()))
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 807387b7e40e7396c31dc98af4576bba11b6bfb541a72caeb1e859634151592c
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
+# sha256 do que segue: e7416a85fa83b65542ef771ad817545c4257d211e2ae5cb625984eec0bc059c1
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -351,7 +351,8 @@ def classification_loss(
     """
     ids, lengths, classes = batch
     if token_noise and model.training:
-        ids = add_token_noise(ids, lengths, token_noise, model.gpt.config.vocab_size)
+        vocab_size = cast(GPTClassifier, model).gpt.config.vocab_size
+        ids = add_token_noise(ids, lengths, token_noise, vocab_size)
     return F.cross_entropy(model(ids, lengths).float(), classes)
 
 
@@ -426,7 +427,7 @@ def finetune_classifier(
 
 def save_classifier(
     model: GPTClassifier,
-    tokenizer: Tokenizer,
+    tokenizer: BPETokenizer,
     folder: str | Path,
     dtype: torch.dtype | None = None,
 ) -> None:

@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 7b14a0a2d1c8dbd7a18a572cdd900b7f9ecce7642c72f843f478bef09b19bb88
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
+# sha256 do que segue: 81597f3bd868d0845f3a36b33921e33920b0c69e601daa76a26a6ad3124c89a7
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 
 Com um processo, tudo aqui devolve o que recebe. A página “Treinar a sério”, da oficina,
@@ -128,8 +128,9 @@ def like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         return value
     from torch.distributed.tensor import distribute_tensor
 
+    parts: Any = tensor  # um DTensor
     return distribute_tensor(
-        value.to(tensor.device), tensor.device_mesh, tensor.placements
+        value.to(tensor.device), parts.device_mesh, parts.placements
     )
 
 
@@ -145,5 +146,6 @@ def distribute(loss: LossModule, sharded: bool) -> nn.Module:
 
 def unsynced(loss: nn.Module, last: bool) -> AbstractContextManager[Any]:
     """Enquanto dura, os gradientes do DDP não se somam entre os processos."""
-    waits = isinstance(loss, nn.parallel.DistributedDataParallel) and not last
-    return loss.no_sync() if waits else nullcontext()
+    if isinstance(loss, nn.parallel.DistributedDataParallel) and not last:
+        return loss.no_sync()
+    return nullcontext()

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
 # sha256 do que segue: 68d9a84a2c43cabe619819b353426bd98829e68516c92892965e6d55a7501030
 """A rede: pedidos HTTP com prazo e limite de bytes, e o download conferido de arquivos.
 

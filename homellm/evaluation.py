@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
 # sha256 do que segue: 53e9dd1690d1dee3e563dd0850a3cb134518eb56410f7bc2d4caa119bb60316a
 """Medir em texto separado: a perda média e os bits por byte.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
 # sha256 do que segue: 20e672ca0a9bb5249b3f9434ba197772e5b4e73fd387cef04f9b5ee5ac50740c
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 

@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/07-instrucoes.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: b5c2125c38e1e00bc1e966ee6b949b4c673d7fc596f4586d75cf6c760e10fd2a
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
+# sha256 do que segue: 6bc2a122a2265802a018b014c430324c63054c74e80a7a5d433bf1cbf1598401
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -20,7 +20,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -219,7 +219,7 @@ def finetune_instructions(
     config = config or TrainConfig(epochs=3, learning_rate=5e-4, warmup_steps=50)
     loaders = []
     for rows, shuffle in ((train_rows, True), (val_rows, False)):
-        size = model.config.context_length
+        size = cast(LanguageModel, model).config.context_length
         data = InstructionDataset(rows, tokenizer, size, response_only)
         batches = LengthBatches(
             [len(ids) for ids, _ in data.items],
@@ -277,16 +277,17 @@ def respond_all(
             raise ValueError(f"registro {n}, de {row.familia}: {error}") from error
         groups[len(ids)].append((n, ids))
     answers, stops = [""] * len(rows), set(tokenizer.special_tokens.values())
-    options = {
+    defaults: dict[str, Any] = {
         "temperature": 0.0,
         "eos_id": end_id(tokenizer),
         "allowed": known_ids(tokenizer),
-    } | options
+    }
     device = device_of(model)
     for length, group in groups.items():
         batch = torch.tensor([ids for _, ids in group], device=device)
-        output = generate(model, batch, size, **options)[:, length:].tolist()
-        for (n, _), new in zip(group, output, strict=True):
+        output = generate(model, batch, size, **defaults | options)
+        answered = output[:, length:].tolist()
+        for (n, _), new in zip(group, answered, strict=True):
             stop = next((k for k, i in enumerate(new) if i in stops), len(new))
             answers[n] = tokenizer.decode(new[:stop])
     return answers
@@ -390,7 +391,8 @@ class Chat:
         self.max_new_tokens = _reserved(model, max_new_tokens)
         self.model, self.tokenizer, self.system = model, tokenizer, system
         known = known_ids(tokenizer)  # o modelo pode ter lugares vagos
-        self.options = {"temperature": 0.0, "allowed": known} | options
+        defaults: dict[str, Any] = {"temperature": 0.0, "allowed": known}
+        self.options = defaults | options
         self.turns: list[tuple[str, str]] = []
 
     def window(self, text: str) -> Turns:

@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/juiz.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 0f0710f10d80e670ca2a6951dffb5debc05d4d3054498c67354a10f251b6b3a9
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/juiz.md.
+# sha256 do que segue: 4a1fc2243e01f1b98243b94187a2ad1c46d8e9f41a4d2a0c38f0837c721c5a32
 """O juiz: um modelo que roda na máquina de quem lê dá nota às respostas de outro.
 
 Fala com um servidor Ollama, por HTTP. A página “O juiz”, da oficina, explica o módulo.
@@ -27,14 +27,14 @@ class JudgeError(RuntimeError):
 def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> Any:
     """O JSON que o servidor devolve; o que pode dar errado vira um `JudgeError`."""
     body = None if data is None else json.dumps(data).encode("utf-8")
-    options = {"data": body, "headers": {"Content-Type": "application/json"}}
     try:
         with open_url(
             url.rstrip("/") + path,
             deadline=timeout,
             max_bytes=MAX_BYTES,
             proxies=False,  # é um servidor local
-            **options,
+            data=body,
+            headers={"Content-Type": "application/json"},
         ) as reply:
             status, text = reply.status, reply.read()
     except ValueError as error:  # o endereço
@@ -46,8 +46,9 @@ def _ask(url: str, path: str, data: dict[str, Any] | None, timeout: float) -> An
         ) from error
     if status >= 400:
         detail = text[:500].decode("utf-8", "replace").strip()
-        missing = status == 404 and data is not None
-        hint = f"; baixe o modelo com: ollama pull {data['model']}" if missing else ""
+        hint = ""
+        if status == 404 and data is not None:
+            hint = f"; baixe o modelo com: ollama pull {data['model']}"
         raise JudgeError(f"{url} respondeu {status}: {detail}{hint}")
     try:
         return json.loads(text.decode("utf-8"))

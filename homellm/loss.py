@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6b5e8769e952b7f6fae3f6ac05774cc35bc51b379a77fef7875cea8b4d331f9c
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
+# sha256 do que segue: 8b85b9a527631f2670f9783959ae610fb2e424d8879d644f04d27037cd4f68b5
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from homellm.model import plain_head
+from homellm.model import LanguageModel, plain_head
 
 IGNORE_INDEX = -100
 Batch = Sequence[torch.Tensor]
@@ -60,7 +61,13 @@ class _ChunkedLoss(torch.autograd.Function):
     """A perda e os seus gradientes; só há um pedaço de logits de cada vez."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets, rows):
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        rows: int,
+    ) -> torch.Tensor:
         count = (targets != IGNORE_INDEX).sum().clamp(min=1)
         total = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden)
@@ -90,7 +97,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_output):
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[Any, ...]:
         grad_hidden, grad_weight, count = ctx.saved_tensors
         scale = grad_output / count
         return grad_hidden * scale, grad_weight * scale, None, None
@@ -134,7 +141,8 @@ def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     weight = plain_head(model)
     if weight is None:
         return next_token_loss(model(ids), targets)
-    return chunked_next_token_loss(model.features(ids), weight, targets)
+    hidden = cast(LanguageModel, model).features(ids)
+    return chunked_next_token_loss(hidden, weight, targets)
 
 
 def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
 # sha256 do que segue: a419a3a29e2df9a1cc611956b1d330ef9d1f465069da5206136f8c4798580342
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/01-introducao.md.
 # sha256 do que segue: b997f6751cf46a9fddac9275501ffec4b07d073c97cccfa019b9c2f7b266714b
 """Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
 # sha256 do que segue: 8bd0ddd714f1a83a7cf95decc95ea686244aaf876a70e994c6182aea229eeef6
 """As decisões de um treino: a configuração, a taxa de cada passo, o AdamW e o corte.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
 # sha256 do que segue: 2105c8bf571d00e97619a92fc5a41bc5e7be0e83f64fa05f3ae7b095874b24ed
 """Pré-treina um GPT num corpus de arquivos de texto: do `.txt` ao modelo guardado.
 

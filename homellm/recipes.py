@@ -1,5 +1,5 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/receitas.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 86607fa0025a72b0c3ea221e1335f2426edb29c8fbe0d31e48dc29d04393a28b
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
+# sha256 do que segue: c2955dc15422d626b281067ab14e5f1d67bb9add1d5541b03e33a881e98e8fe1
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from homellm.classification import (
     ClassificationDataset,
@@ -223,7 +222,7 @@ def _tune(
     """Um dos ajustes: continua de `checkpoint`, se existe, e diz a nota das regras."""
     held_out = load_table("regras", "validation")[::4]
 
-    def report(step: int, model: nn.Module) -> None:
+    def report(step: int, model: Any) -> None:
         answers = respond_all(model, tokenizer, held_out, 64)
         scores = score_families(held_out, answers)
         print(
@@ -329,10 +328,10 @@ def _stories(args: argparse.Namespace) -> bool:
 
 
 def _classifier(args: argparse.Namespace) -> bool:
-    model, tokenizer = load_pretrained(args.de)
+    base, tokenizer = load_pretrained(args.de)
     options = {"checkpoint": args.saida / "treino.safetensors", "resume": True}
     recipe = CLASSIFIERS[args.nome]
-    model, history = train_classifier(recipe, model, tokenizer, args.semente, **options)
+    model, history = train_classifier(recipe, base, tokenizer, args.semente, **options)
     if not history.interrupted:
         folder = args.saida / "modelo"
         save_classifier(model, tokenizer, folder, dtype=torch.float16)

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/pesos.md.
 # sha256 do que segue: d8cf51f429ef39226b2690bd57167be6b4f1089ac50ec249f5d3dc5ce7f3d222
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
