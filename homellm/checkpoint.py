@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-# Gerado por ferramentas/tangle.py a partir de book/oficina/parar-e-continuar.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: d5b6aa4f2b09484f0a3b5f143c2c832a3ad2341380ed95945d6643772dfe4dfa
-=======
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: 6af5726d31b1421700137b6b87f41f0a23fc6a4292aebd900e39c3b6deade889
->>>>>>> casa-a
+# sha256 do que segue: cfb3b35a3ef85dce9125176342001ee691b9b71414db1b7a29d18e0263b596ba
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -456,7 +451,7 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         flag.set()
         with suppress(RuntimeError):  # o stderr pode estar no meio de outra escrita
-            print("\nparo no fim deste passo; outro Ctrl-C para já", file=sys.stderr)
+            print("\nparo no fim deste passo; outro Ctrl-C para já", flush=True)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {
