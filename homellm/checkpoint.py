@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: 6af5726d31b1421700137b6b87f41f0a23fc6a4292aebd900e39c3b6deade889
+# sha256 do que segue: 45e2e38d8bce00bc5d6809d9f3311afdc3dc1735f5210810a558f6aa3c1da764
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -450,7 +450,7 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         flag.set()
         with suppress(RuntimeError):  # o stderr pode estar no meio de outra escrita
-            print("\nparo no fim deste passo; outro Ctrl-C para já", file=sys.stderr)
+            print("\nparo no fim deste passo; outro Ctrl-C para já", flush=True)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {
