@@ -714,7 +714,7 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path, capsys):
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), batches(3), None, config, checkpoint=path, on_eval=stuck, progress=False)
-    assert "outro Ctrl-C" in capsys.readouterr().err
+    assert "outro Ctrl-C" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     again = train(tiny(), batches(3), None, config, checkpoint=path, resume=True, progress=False)
