@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: 6af5726d31b1421700137b6b87f41f0a23fc6a4292aebd900e39c3b6deade889
+# sha256 do que segue: 514213dfe60b72e27906400808bdf69efed390a7ed9665196b1ff31534e29573
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -158,25 +158,26 @@ def _read_optimizer(
 ) -> State:
     """O `state_dict` que `optimizer` pode receber, conferido."""
     stored = {key: t for key, t in data.items() if key.startswith("optimizer/")}
+    broken = f"{name}: o estado do otimizador está incompleto ou estragado"
     used: Tensors = {}
     try:
         saved = _unpack(header["optimizer"], stored)
         _pack(saved, "optimizer", used)
-        groups = saved["param_groups"]
-        saved["state"] = {int(index): slots for index, slots in saved["state"].items()}
-        sizes = [len(group["params"]) for group in groups]
-        params = [p for group in optimizer.param_groups for p in group["params"]]
-        owners = [(params[index], slots) for index, slots in saved["state"].items()]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ValueError(
-            f"{name}: o estado do otimizador está incompleto ({error})"
-        ) from error
+        sizes = [len(group["params"]) for group in saved["param_groups"]]
+        state = {int(index): dict(slots) for index, slots in saved["state"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{broken} ({error})") from error
     if extra := sorted(stored.keys() - used.keys()):
-        raise ValueError(f"{name}: sobra no otimizador {', '.join(extra[:5])}")
+        raise ValueError(f"{broken}: sobra {', '.join(extra[:5])}")
     if sizes != (mine := [len(group["params"]) for group in optimizer.param_groups]):
         raise ValueError(
             f"{name}: treina {sizes} matrizes e vetores, e este modelo, {mine}"
         )
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    if not state.keys() <= set(range(len(params))):
+        raise ValueError(f"{broken}: fala de parâmetros que não há")
+    owners = [(params[index], slots) for index, slots in state.items()]
+    saved["state"] = state
     for param, slots in owners:
         for slot in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
             if slots.get(slot) is not None and slots[slot].shape != param.shape:
@@ -187,7 +188,7 @@ def _read_optimizer(
     for key, tensor in stored.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name}: {key} tem valores que não são números finitos")
-    for group, ours in zip(groups, optimizer.param_groups, strict=True):
+    for group, ours in zip(saved["param_groups"], optimizer.param_groups, strict=True):
         machine = ("fused", "foreach", "capturable")  # próprios desta máquina
         group.update({option: ours[option] for option in machine if option in ours})
     return saved
@@ -449,8 +450,8 @@ def interruptible() -> Iterator[threading.Event]:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
-        with suppress(RuntimeError):  # o stderr pode estar no meio de outra escrita
-            print("\nparo no fim deste passo; outro Ctrl-C para já", file=sys.stderr)
+        with suppress(RuntimeError):  # pode estar no meio de outra escrita
+            print("\nparo no fim deste passo; outro Ctrl-C para já", flush=True)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {

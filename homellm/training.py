@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 3f667713bbb6fd0b197b8c3f5eec68d4d31fe8384b2131a284f209e4c64b79d5
+# sha256 do que segue: baa239920bc222ae5d03f13d0477844c235cc5846f8c8a88cf046987301e5864
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -23,22 +23,45 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from homellm.checkpoint import (
-    Position, check_rng, describe_data, holding, interruptible, load_checkpoint,
-    resumable, save_checkpoint, what_changed,
-)  # fmt: skip
+    Position,
+    check_rng,
+    describe_data,
+    holding,
+    interruptible,
+    load_checkpoint,
+    resumable,
+    save_checkpoint,
+    what_changed,
+)
 from homellm.distributed import (
-    any_across, distribute, gathered, process, share, sum_across, unshard, unsynced,
-)  # fmt: skip
+    any_across,
+    distribute,
+    gathered,
+    process,
+    share,
+    sum_across,
+    unshard,
+    unsynced,
+)
 from homellm.evaluation import bits_per_byte, evaluate, to_device
 from homellm.files import compare_tensors
 from homellm.loss import (
-    IGNORE_INDEX, Batch, LossFunction, LossModule, chunked_next_token_loss,
-    language_model_loss, next_token_loss, resolve_precision,
-)  # fmt: skip
+    IGNORE_INDEX,
+    Batch,
+    LossFunction,
+    LossModule,
+    chunked_next_token_loss,
+    language_model_loss,
+    next_token_loss,
+    resolve_precision,
+)
 from homellm.model import device_of
 from homellm.optimization import (
-    TrainConfig, clip_gradients, create_optimizer, learning_rate_at,
-)  # fmt: skip
+    TrainConfig,
+    clip_gradients,
+    create_optimizer,
+    learning_rate_at,
+)
 
 
 @dataclass

@@ -23,8 +23,8 @@ ATE = {c: extrai(ate=c) for c in CAPITULOS}  # o pacote ao fim de cada capítulo
 INTEIRO = extrai()
 IMPORTA = """
 import importlib, sys
-for modulo in sys.argv[1:]:
-    print(importlib.import_module(modulo).__file__)
+importados = [importlib.import_module(modulo).__file__ for modulo in sys.argv[1:]]
+print(*importados, sep="\\n")
 """
 
 # cada `from homellm.x import nome`, e cada `x.nome` de um `import homellm.x as x` ou `from homellm import x`
@@ -81,17 +81,12 @@ def roda(pasta: Path, *argumentos: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("capitulo", "pacote"), [(c, c) for c in CAPITULOS], indirect=["pacote"])
-def test_pacote_ao_fim_do_capitulo_se_importa(capitulo, pacote):
+def test_pacote_ao_fim_do_capitulo_se_importa_e_nada_usa_o_que_ainda_nao_existe(capitulo, pacote):
     arquivos = sorted((pacote / "homellm").glob("*.py"))
     modulos = ["homellm" if a.stem == "__init__" else f"homellm.{a.stem}" for a in arquivos]
     assert "homellm" in modulos and {f"homellm.{m}" for m in entram(capitulo)} <= set(modulos)
-    fim = roda(pacote, "-c", IMPORTA, *modulos)
-    assert fim.stdout.split("\n")[:-1] == [str(a) for a in arquivos], fim.stderr
-
-
-@pytest.mark.parametrize(("capitulo", "pacote"), [(c, c) for c in CAPITULOS], indirect=["pacote"])
-def test_nada_usa_o_que_ainda_nao_existe(capitulo, pacote):
-    fim = roda(pacote, "-c", CONFERE, *map(str, sorted((pacote / "homellm").glob("*.py"))))
+    fim = roda(pacote, "-c", IMPORTA + "sys.argv[1:] = importados" + CONFERE, *modulos)
+    assert fim.stdout.split("\n")[: len(arquivos)] == [str(a) for a in arquivos], fim.stderr
     assert fim.returncode == 0, fim.stderr
 
 
