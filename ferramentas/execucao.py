@@ -56,7 +56,12 @@ def dados_citados(arvores: Iterable[ast.AST], raiz: Path) -> list[Path]:
 
 
 def _dados(raiz: Path) -> list[Path]:
-    return sorted(p for p in (raiz / "data").rglob("*") if p.is_file() and p.suffix != ".md")
+    dados, geradores = raiz / "data", raiz / "data/fazer"  # os geradores não vão no pacote
+    return sorted(
+        p
+        for p in dados.rglob("*")
+        if p.is_file() and p.suffix != ".md" and geradores not in p.parents
+    )
 
 
 def chave(celulas: list[Celula], raiz: Path) -> str:
