@@ -14,21 +14,21 @@ ajuda:
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
 
 livro:
-	@$(PYTHON) ferramentas/preparar.py livro
-	@$(PY) ferramentas/construir.py
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.construir
 
 teste:
-	@$(PYTHON) ferramentas/preparar.py teste
-	@$(PY) ferramentas/construir.py --so-site
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(PY) -m ferramentas.construir --so-site
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 verificar:
-	@$(PYTHON) ferramentas/preparar.py teste
-	@$(PY) ferramentas/tangle.py --check
-	@$(PY) ferramentas/lint.py
-	@$(PY) ferramentas/construir.py --confere-cadernos
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(PY) -m ferramentas.tangle --check
+	@$(PY) -m ferramentas.lint
+	@$(PY) -m ferramentas.construir --confere-cadernos
 	@$(PY) -m ruff check .
-	@$(PY) -m pytest -q --doctest-modules homellm ferramentas
+	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
 	@echo "Tudo em ordem."
 
 servir:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import jupytext
 import yaml
-from livro import PACOTE, ErroDoLivro, le_texto
+
+from ferramentas.livro import PACOTE, ErroDoLivro, le_texto
 
 FIGURA = {"figura", "legenda", "alt"}
 OPCOES = {"tangle", "tags"} | FIGURA

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from livro import RAIZ, caminho_do_caderno, enderecos, grava
 from myst_nb.core.read import read_myst_markdown_notebook
-from preparo import celula_de_preparo
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.locale import admonitionlabels
 from sphinx.util import logging
+
+from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, grava
+from ferramentas.preparo import celula_de_preparo
 
 LOG = logging.getLogger(__name__)
 SINAIS = {
@@ -64,7 +65,7 @@ def _de_baixo_para_cima(no: nodes.Node) -> Iterator[nodes.Node]:
         yield no
 
 
-class Celula:
+class LugarDeCelula:
     """Lugar de uma célula de código no meio do texto."""
 
     def __init__(self, indice: int) -> None:
@@ -80,7 +81,7 @@ class Escritor:
 
     # ------------------------------------------------------------ o fluxo da página
 
-    def partes(self, no: nodes.Element) -> Iterator[str | Celula]:
+    def partes(self, no: nodes.Element) -> Iterator[str | LugarDeCelula]:
         """Os pedaços da página, na ordem."""
         for filho in no.children:
             if isinstance(filho, nodes.section):
@@ -88,7 +89,7 @@ class Escritor:
                 yield from self.partes(filho)
                 self.nivel -= 1
             elif isinstance(filho, nodes.container) and filho.get("nb_element") == "cell_code":
-                yield Celula(filho["cell_index"])
+                yield LugarDeCelula(filho["cell_index"])
             elif isinstance(filho, nodes.container) and filho.get("preparo"):
                 continue
             elif self._tem_celula(filho):
@@ -100,10 +101,10 @@ class Escritor:
     def _tem_celula(no: nodes.Node) -> bool:
         return any(c.get("nb_element") == "cell_code" for c in no.findall(nodes.container))
 
-    def _em_volta_das_celulas(self, no: nodes.Element) -> Iterator[str | Celula]:
+    def _em_volta_das_celulas(self, no: nodes.Element) -> Iterator[str | LugarDeCelula]:
         """Figura, solução ou caixa que contém células: no notebook, o que há em volta vira texto corrido."""
         if isinstance(no, nodes.figure):
-            yield from (p for p in self.partes(no) if isinstance(p, Celula))
+            yield from (p for p in self.partes(no) if isinstance(p, LugarDeCelula))
             legenda = next(no.findall(nodes.caption))
             yield self.com_legenda("figure", no, legenda, "")
             return
@@ -431,7 +432,7 @@ class ConstrutorColab(Builder):
         site = enderecos().pagina(docname)
         preparada = False
         for parte in Escritor(self, docname).partes(doctree):
-            if isinstance(parte, Celula):
+            if isinstance(parte, LugarDeCelula):
                 poe_codigo(parte.indice)
             else:
                 texto.append(parte)

@@ -1,6 +1,6 @@
 """Constrói o livro: pacote, notebooks e site.
 
-uso: python ferramentas/construir.py [--so-site | --cadernos | --confere-cadernos]
+uso: python -m ferramentas.construir [--so-site | --cadernos | --confere-cadernos]
 
 Sem opção: revisa as fontes, extrai o pacote, regenera `notebooks/` e constrói o site, executando os capítulos
 que mudaram. `--so-site` não escreve no pacote nem nos notebooks; `--cadernos` faz só os notebooks;
@@ -16,9 +16,9 @@ import time
 import warnings
 from pathlib import Path
 
-import lint
-from livro import RAIZ, ErroDoLivro, grava
-from tangle import escreve, extrai
+from ferramentas import lint
+from ferramentas.livro import RAIZ, ErroDoLivro, grava
+from ferramentas.tangle import escreve, extrai
 
 CONSTRUCAO = RAIZ / "_build"
 SITE = CONSTRUCAO / "html"

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from celulas import Celula
-from livro import PACOTE
+from ferramentas.celulas import Celula
+from ferramentas.livro import PACOTE
 
 PAGINAS_GUARDADAS = 60  # quantas execuções o cache guarda antes de esquecer as mais antigas
 

@@ -17,17 +17,18 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from celulas import le_celulas
 from docutils import nodes
-from execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
-from livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
-from preparo import celula_de_preparo
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.transforms import SphinxTransform
-from tangle import extrai
+
+from ferramentas.celulas import Celula, le_celulas
+from ferramentas.classes import classes_que_crescem, nomes_definidos
+from ferramentas.execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
+from ferramentas.livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
+from ferramentas.preparo import celula_de_preparo
 
 # ---------------------------------------------------------------- execução guardada
 
@@ -35,14 +36,16 @@ from tangle import extrai
 def _chaves(app: Sphinx) -> None:
     """Antes de ler as páginas: a chave de execução de cada uma, e os nomes que o livro define."""
     app.livro_chaves = {}
+    do_livro: list[Celula] = []
     for md in paginas():
         if celulas := le_celulas(md, RAIZ):
+            do_livro += celulas
             app.livro_chaves[md.relative_to(RAIZ).with_suffix("").as_posix()] = chave(celulas, RAIZ)
     app.livro_nomes = {
-        f"{caminho[:-3].replace('/', '.')}.{no.name}"
-        for caminho, modulo in extrai().items()
-        for no in ast.parse(modulo.texto).body
-        if isinstance(no, (ast.FunctionDef, ast.ClassDef))
+        f"{celula.destino[:-3].replace('/', '.')}.{nome}"
+        for celula in do_livro
+        if celula.destino
+        for nome in nomes_definidos(celula.arvore())
     }
     if app.config.nb_execution_mode == "cache":
         from jupyter_cache import get_cache
@@ -133,17 +136,20 @@ class LegendaDoTangle(SphinxTransform):
                 secao = secao.parent
             titulo = secao.next_node(nodes.title).astext()
             codigo = next(celula.findall(nodes.literal_block)).astext()
-            for no in ast.parse(codigo).body:
-                if isinstance(no, (ast.FunctionDef, ast.ClassDef)):
-                    rotulo = f"tangle-{modulo}.{no.name}".lower()
-                    std.labels[rotulo] = (self.env.docname, ancora, titulo)
-                    std.anonlabels[rotulo] = (self.env.docname, ancora)
+            arvore = ast.parse(codigo)
+            for nome in nomes_definidos(arvore):
+                rotulo = f"tangle-{modulo}.{nome}".lower()
+                std.labels[rotulo] = (self.env.docname, ancora, titulo)
+                std.anonlabels[rotulo] = (self.env.docname, ancora)
             modulo_ref = addnodes.pending_xref(
                 "", nodes.literal("", destino), refdomain="py", reftype="mod", reftarget=modulo,
                 refdoc=self.env.docname, refexplicit=True, refwarn=False,
             )  # fmt: skip
             linha = nodes.paragraph("", "Este trecho vai para ", classes=["tangle-caption"], ids=[ancora])
             linha += modulo_ref
+            for n, classe in enumerate(classes_que_crescem(arvore)):
+                linha += nodes.Text(" e " if n else ", na classe ")
+                linha += nodes.literal("", classe)
             celula.parent.insert(celula.parent.index(celula), linha)
 
 
@@ -208,8 +214,8 @@ def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    app.setup_extension("bibliografia")
-    app.setup_extension("interface")
+    app.setup_extension("ferramentas.bibliografia")
+    app.setup_extension("ferramentas.interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)
     app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")

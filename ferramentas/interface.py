@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 
 import sphinx.search as busca
 from docutils import nodes
-from livro import RAIZ, caminho_do_caderno, enderecos
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.locale import translators
@@ -25,6 +24,8 @@ from sphinx.search.pt import SearchPortuguese
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import exercise_enumerable_node
+
+from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos
 
 # ---------------------------------------------------------------- textos
 

@@ -1,6 +1,6 @@
 """Revisa as páginas: o que o Sphinx deixa passar e o leitor notaria.
 
-uso: python ferramentas/lint.py
+uso: python -m ferramentas.lint
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from celulas import Celula, le_celulas, le_cercas
-from execucao import modulos_importados
-from livro import PACOTE, RAIZ, ErroDoLivro, le_texto, paginas
+from ferramentas.celulas import Celula, le_celulas, le_cercas
+from ferramentas.execucao import modulos_importados
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, paginas
 
 
 def revisa(raiz: Path = RAIZ) -> list[str]:

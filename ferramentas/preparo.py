@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livro import Enderecos, enderecos
+from ferramentas.livro import Enderecos, enderecos
 
 MODELO = """\
 # Preparo: no Google Colab, instala o pacote do livro; em qualquer outro lugar, não faz nada.

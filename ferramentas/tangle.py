@@ -1,6 +1,6 @@
 """Extrai (*tangle*) para o pacote as células marcadas com `:tangle: homellm/<módulo>.py`.
 
-uso: python ferramentas/tangle.py [--check]
+uso: python -m ferramentas.tangle [--check]
 
 Sem opção, escreve os módulos que mudaram. Com `--check`, só compara e diz o que está diferente.
 """
@@ -14,8 +14,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from celulas import Celula, le_celulas
-from livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
+from ferramentas.celulas import Celula, le_celulas
+from ferramentas.classes import junta
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
 CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"
@@ -32,7 +33,7 @@ class Modulo:
 
 def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
     origem = tuple(dict.fromkeys(c.pagina for c in celulas))
-    corpo = "\n\n".join(c.fonte.strip("\n").rstrip() + "\n" for c in celulas)
+    corpo = junta(celulas)
     soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
     aviso = "NÃO EDITE: mude o capítulo." if len(origem) == 1 else "NÃO EDITE."  # a linha cabe em 110 colunas
     cabecalho = CABECALHO.format(origem=", ".join(origem), aviso=aviso, soma=soma)

@@ -1,6 +1,6 @@
 # Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: f9b17b67eaf2d153fad63913d8429e4036eb92154cd2b8984555fc2fa64f3f99
-"""homellm: o pacote que o livro «Fazendo um LLM do Zero» constrói, capítulo a capítulo.
+# sha256 do que segue: 9c427a63b44e91336c6dcbef7729320f88a2f0d28781f4afd0ff8b821c80f36a
+"""homellm: o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.
 
 Por onde começar:
 
@@ -10,10 +10,8 @@ Por onde começar:
 >>> tokenizer.decode(tokenizer.encode("pão de queijo"))
 'pão de queijo'
 
-Cada módulo nasce num capítulo e não depende dos seguintes: `device` e `plots` no 00; `corpus` e `ngram`
-no 01; `tokenizer` e `data` no 02; `attention` no 03; `model` e `generation` no 04; `training`,
-`weights` e `pretrain` no 05; `classification` no 06; `instruction` no 07. Importar `homellm` não carrega
-nenhum deles.
+Cada módulo nasce numa página do livro, que o explica, e não depende dos que vêm depois.
+Importar `homellm` não carrega nenhum deles.
 """
 
 from importlib.metadata import PackageNotFoundError, version

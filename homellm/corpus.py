@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md, book/conjuntos.md. NÃO EDITE.
-# sha256 do que segue: 3b5ecbca25418a3977cb2b41206c4ee2d82f2d37f68d76638b446f303fee1cf1
+# sha256 do que segue: 64bbd0e1a1e907069ad7a322ed989badf3cb06d73c1332b784b05cc7238d9099
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -29,6 +29,11 @@ class Story:
     theme: str
     split: str
     text: str
+
+    @property
+    def document(self) -> str:
+        """O texto como um modelo o lê: título, linha em branco, corpo."""
+        return f"{self.title}\n\n{self.text}"
 
 
 def _lines(path: Path) -> list[str]:
@@ -123,7 +128,7 @@ def load_text(name: str, split: str | None = None) -> str:
     rows = load_table(name, split)
     if not all(isinstance(row, Story) for row in rows):
         raise ValueError(f"{name!r} é uma tabela, e não texto corrido; use load_table({name!r}).")
-    return "\n\n\n".join(f"{row.title}\n\n{row.text}" for row in rows)
+    return "\n\n\n".join(row.document for row in rows)
 
 
 import json

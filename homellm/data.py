@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 348e786c61c5523edc73d892efd0e7bd83fd2ab55fc822f25506cec96b6ed74c
+# sha256 do que segue: 6442cf2237eee18d44fbbf0167d10f0eef042540d40582030e0a062f93cba00d
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória, DataLoader.
 
 Formas: cada item é um par `(input_ids, target_ids)` de tensores int64 `(T,)`, o alvo deslocado de um; cada
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 def _id_array(ids: Sequence[int] | np.ndarray | torch.Tensor) -> np.ndarray:
@@ -114,6 +114,74 @@ def create_dataloader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+class LengthBatches(Sampler[list[int]]):
+    """Lotes de índices de textos de tamanho parecido, com pouco enchimento.
+
+    Com `batch_size`, cada lote tem tantos textos (o último, os que sobram). Com `max_tokens`,
+    tantos textos quantos cabem nesses ids, contado o enchimento; um texto maior que isso fica
+    sozinho. `shuffle=False` dá sempre a mesma ordem, do mais curto ao mais comprido. `generator`
+    é o estado do sorteio: guardado e devolvido, repete a época.
+
+    Erros: `ValueError` se não vem exatamente um de `batch_size` e `max_tokens`, ou se não é
+    positivo.
+
+    >>> list(LengthBatches([3, 9, 3, 4], max_tokens=9, shuffle=False))
+    [[0, 2], [3], [1]]
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        batch_size: int | None = None,
+        max_tokens: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        limit = max_tokens if batch_size is None else batch_size
+        if limit is None or (batch_size is not None and max_tokens is not None):
+            raise ValueError("passe batch_size ou max_tokens, um dos dois")
+        if limit < 1:
+            raise ValueError(f"o lote precisa de ao menos 1, e veio {limit}")
+        self.lengths, self.shuffle = lengths, shuffle
+        self.batch_size, self.max_tokens = batch_size, max_tokens
+        self.generator = torch.Generator().manual_seed(seed)
+        self._n_batches = len(self._group(range(len(lengths))))
+
+    def _group(self, order: Iterable[int]) -> list[list[int]]:
+        """Os lotes, depois de aproximar os textos de tamanho parecido."""
+        order, by_length = list(order), self.lengths.__getitem__
+        pool = 16 * self.batch_size if self.batch_size and self.shuffle else len(order)
+        near = [
+            index
+            for start in range(0, len(order), max(pool, 1))
+            for index in sorted(order[start : start + pool], key=by_length)
+        ]
+        batches: list[list[int]] = []
+        for index in near:
+            if not batches or self._full(batches[-1], index):
+                batches.append([])
+            batches[-1].append(index)
+        return batches
+
+    def _full(self, batch: list[int], index: int) -> bool:
+        """O lote está cheio demais para receber `index`, que é o mais comprido dele?"""
+        if self.max_tokens is None:
+            return len(batch) == self.batch_size
+        return (len(batch) + 1) * self.lengths[index] > self.max_tokens
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        size = len(self.lengths)
+        if not self.shuffle:
+            return iter(self._group(range(size)))
+        batches = self._group(torch.randperm(size, generator=self.generator).tolist())
+        order = torch.randperm(len(batches), generator=self.generator).tolist()
+        return (batches[n] for n in order)
 
 
 _HEADER = struct.Struct("<8sIIQ")  # assinatura, bytes por id, tamanho do vocabulário, quantos ids

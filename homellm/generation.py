@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md, book/05-pre-treino.md. NÃO EDITE.
-# sha256 do que segue: 7481163ad440e284410d8269547f7e128cf1967f6a2582b314117972b8e32227
+# sha256 do que segue: dfee80bcca20c66dd5f607e35c7614fb2208e9b4d87060b1c5ebb757308efc51
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
@@ -14,12 +14,11 @@ O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 
 from homellm.attention import KVCache
-from homellm.model import GPT
+from homellm.model import GPT, eval_mode
 
 
 def next_token_probs(
@@ -70,19 +69,6 @@ def penalize_repetition(logits: torch.Tensor, ids: torch.Tensor, penalty: float)
         raise ValueError(f"repetition_penalty={penalty}: precisa ser 1 (sem efeito) ou mais")
     seen = logits.gather(-1, ids)
     return logits.scatter(-1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
-
-
-@contextmanager
-def _eval_mode(model: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """Desliga o dropout enquanto dura, e devolve o modelo ao modo em que estava."""
-    training = isinstance(model, torch.nn.Module) and model.training
-    if training:
-        model.eval()
-    try:
-        yield
-    finally:
-        if training:
-            model.train()
 
 
 def _last_logits(
@@ -136,7 +122,7 @@ def stream(
         if ids.device.type == "cpu" and max_new_tokens >= 16:  # a cópia se paga em poucos tokens
             output = model.head.weight.t().contiguous()
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    with _eval_mode(model):
+    with eval_mode(model):
         for _ in range(max_new_tokens):
             logits = _last_logits(model, ids, cache, output)
             if repetition_penalty != 1:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 87ff77e50e68e44eda9708ad85c5e9ef1cf2804546479688f3c4c87a14482532
+# sha256 do que segue: 87e8a6d73f10daf4081625183d0788d443dcadb16f39b3e52e76dcf2454c50f5
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte, GELU, posições
@@ -13,12 +13,16 @@ torch.Size([1, 3, 300])
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from homellm.attention import KVCache, MultiHeadAttention
 
@@ -49,16 +53,19 @@ class GPTConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
+            if isinstance(value, bool) or not isinstance(value, Integral):
                 raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
             if value < 1:
                 raise ValueError(f"{name}={value}: precisa ser ao menos 1")
+            object.__setattr__(self, name, int(value))  # um inteiro do NumPy não vai para o JSON
         if self.emb_dim % self.n_heads:
-            raise ValueError(f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads} cabeças iguais")
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)):
+            sizes = f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads}"
+            raise ValueError(f"{sizes} cabeças iguais")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
             raise TypeError(f"dropout={self.dropout!r}: precisa ser um número em [0, 1)")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
+        object.__setattr__(self, "dropout", float(self.dropout))
         for name in ("qkv_bias", "tie_weights"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}={getattr(self, name)!r}: precisa ser True ou False")
@@ -232,3 +239,85 @@ class GPT(nn.Module):
             raise ValueError(
                 f"id {low if low < 0 else high} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
             )
+
+
+class ModelSizes(Protocol):
+    """O que se pergunta à configuração de um modelo."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context_length(self) -> int: ...
+
+
+class LanguageModel(Protocol):
+    """O contrato de um modelo de linguagem: o `GPT` o cumpre, e outra classe também pode.
+
+    `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem antes de `head`.
+    """
+
+    @property
+    def config(self) -> ModelSizes: ...
+    @property
+    def head(self) -> nn.Module: ...
+    def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
+    def __call__(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
+
+
+def _is_touched(module: nn.Module) -> bool:
+    """Se alguém mudou o que acontece quando este módulo é chamado; os *hooks* do FSDP não mudam nada."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
+             module._backward_pre_hooks)  # fmt: skip
+    foreign = [
+        hook
+        for registered in hooks
+        for hook in registered.values()
+        if not str(getattr(hook, "__module__", "")).startswith("torch.distributed.")
+    ]
+    return bool(foreign) or "forward" in vars(module)
+
+
+def plain_forward(model: Any) -> bool:
+    """Se chamar `model` é o mesmo que `head(features(ids, cache))`; na dúvida, não."""
+    code, ours = getattr(getattr(type(model), "forward", None), "__code__", None), GPT.forward.__code__
+    same = code is not None and (code.co_code, code.co_names) == (ours.co_code, ours.co_names)
+    return same and not _is_touched(model)
+
+
+def plain_head(model: Any) -> torch.Tensor | None:
+    """A matriz de saída `(V, C)`, se multiplicar por ela dá os logits do modelo; senão, `None`."""
+    head = getattr(model, "head", None)
+    if type(head) is not nn.Linear or head.bias is not None or type(head.weight) is not nn.Parameter:
+        return None
+    return head.weight if plain_forward(model) and not _is_touched(head) else None
+
+
+def unwrap(model: Any) -> Any:
+    """O modelo dentro do que o embrulha: `torch.compile`, DDP, `DataParallel`, `AveragedModel`."""
+    while True:
+        if "_orig_mod" in getattr(model, "_modules", {}):
+            model = model._orig_mod
+        elif isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel, AveragedModel)):
+            model = model.module
+        else:
+            return model
+
+
+def device_of(model: Any) -> torch.device:
+    """O dispositivo do primeiro parâmetro; a CPU, se não há nenhum."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
+@contextmanager
+def eval_mode(model: Any) -> Iterator[None]:
+    """Desliga o dropout enquanto dura, e devolve cada módulo ao modo em que estava."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    training = [module for module in modules if module.training]
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

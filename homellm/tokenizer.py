@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 54866712649cc404c113d61f5842a2952ed9b231b16458c74a59b970bd5b5c78
+# sha256 do que segue: 7d4efa85b0abcec90c29b5c3d483c39987799f4bfa8eecf1b04bc3657052aba4
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente (Gage, 1994; Sennrich
@@ -20,16 +20,18 @@ import functools
 import gzip
 import heapq
 import importlib.util
-import json
-import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
 import regex
 import tiktoken
+
+from homellm.files import read_json, write_json
+from homellm.files import replacing as replacing
 
 PATTERN = "|".join(
     [
@@ -171,39 +173,6 @@ def split_piece(piece: bytes, ranks: Mapping[bytes, int], below: float = float("
         i = joined.index(best)
         parts[i : i + 2] = [best]
     return parts
-
-
-def read_json(path: Path) -> dict:
-    """O objeto JSON do arquivo, ou um erro que diz o que há de errado com ele."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: o arquivo não existe; confira o caminho") from None
-    except ValueError as error:  # JSON truncado ou bytes que não são UTF-8
-        raise ValueError(f"{path}: não é JSON em UTF-8, ou está truncado: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: esperava um objeto JSON, e veio {type(data).__name__}")
-    return data
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Um nome temporário ao lado de `path`, que o substitui se tudo der certo e some se não der.
-
-    Quem lê nunca vê um arquivo pela metade.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: dict) -> None:
-    """Grava um objeto JSON em UTF-8, inteiro ou nada."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False, indent=0), "utf-8")
 
 
 def _read_gpt2_files(vocab_json: Path, merges_txt: Path) -> tuple[dict[bytes, int], dict[str, int]]:
@@ -461,3 +430,54 @@ class BPETokenizer:
         else:
             ranks = self._engine.encode_ordinary(text)
         return ranks if self._ids is None else [self._ids[r] for r in ranks]
+
+
+END = "<|endoftext|>"
+SPECIAL_TOKENS = (END, "<|sistema|>", "<|usuario|>", "<|assistente|>")
+
+
+class Tokenizer(Protocol):
+    """O que o pacote pede a um tokenizer: texto em ids, ids em texto, e os especiais."""
+
+    @property
+    def vocab_size(self) -> int:
+        """O maior id, mais um."""
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """Texto de cada token especial → id."""
+
+    def encode(self, text: str, allowed_special: Collection[str] = ()) -> list[int]:
+        """Os ids do texto; só os especiais permitidos viram um id único."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """O texto dos ids."""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Os bytes de um token; `ValueError` se o id não existe."""
+
+
+def end_id(tokenizer: Tokenizer) -> int:
+    """O id de `<|endoftext|>`, que marca onde um documento acaba.
+
+    Erros: `ValueError` se o tokenizer não tem essa marca.
+    """
+    if END not in tokenizer.special_tokens:
+        raise ValueError(
+            f"o tokenizer não tem {END}, que marca onde um documento acaba; treine-o com "
+            f"special_tokens=({END!r},)"
+        )
+    return tokenizer.special_tokens[END]
+
+
+def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Os ids de um texto qualquer: normalizado em NFC, e sem reconhecer especiais.
+
+    É o caminho por onde passa, no pacote, todo texto que um modelo lê.
+
+    >>> tokenizer = BPETokenizer.train("coração", vocab_size=300)
+    >>> encode_text(tokenizer, "corac\u0327a\u0303o") == tokenizer.encode("coração")
+    True
+    """
+    is_text = isinstance(text, str)  # o que não é, `encode` recusa com um erro claro
+    return tokenizer.encode(unicodedata.normalize("NFC", text) if is_text else text)

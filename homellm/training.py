@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/05-pre-treino.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 557946c2da04c35b44adc7ed0ff35edab9b3cbe6139c440d710078b9bc447bd1
+# sha256 do que segue: 6064bacde94141071e120b6874de1b707fcbe62f2480f46a56460e0ba23d1bdc
 """O laço de treino do livro: o mesmo para o pré-treino, o classificador e as instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um número. O alvo é sempre
@@ -28,92 +28,41 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
+from homellm.loss import (
+    IGNORE_INDEX,
+    Batch,
+    LossFunction,
+    chunked_next_token_loss,
+    language_model_loss,
+    next_token_loss,
+)
 from homellm.model import GPT
 
-IGNORE_INDEX = -100
-Batch = Sequence[torch.Tensor]
-LossFunction = Callable[[nn.Module, Batch], torch.Tensor]
-
-
-def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Entropia cruzada média, em nats: logits `(B, T, V)`, alvos int64 `(B, T)`; −100 não conta.
-
-    Se nenhum alvo conta, a perda é 0 (e o gradiente também).
-    """
-    if logits.shape[:-1] != targets.shape:
-        raise ValueError(f"logits {tuple(logits.shape)} e alvos {tuple(targets.shape)} não casam")
-    total = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="sum")
-    return total / (targets != IGNORE_INDEX).sum().clamp(min=1)
-
-
-class _ChunkedLoss(torch.autograd.Function):
-    """A perda e os seus gradientes, um pedaço de linhas por vez; só há um pedaço de logits de cada vez."""
-
-    @staticmethod
-    def forward(ctx, hidden, weight, targets, rows):
-        count = (targets != IGNORE_INDEX).sum().clamp(min=1)
-        total = torch.zeros((), device=hidden.device)
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight)
-        for start in range(0, len(hidden), rows):
-            h, y = hidden[start : start + rows], targets[start : start + rows]  # (n, C), (n,)
-            product = weight @ h.t()  # (V, n): uma coluna por posição
-            logits = product.float()
-            valid = y != IGNORE_INDEX
-            safe = y.where(valid, 0)[None]  # (1, n)
-            logits -= logits.amax(0)
-            picked = logits.gather(0, safe)
-            probs = logits.exp_()  # na mesma memória
-            norm = probs.sum(0)
-            total += ((norm.log() - picked[0]) * valid).sum()
-            probs.mul_(valid / norm)
-            probs.scatter_add_(0, safe, -valid[None].to(probs.dtype))
-            grad = probs.to(h.dtype)  # (V, n): d soma / d logits; já dividida por count, sumiria em fp16
-            grad_hidden[start : start + rows] = grad.t() @ weight.to(h.dtype)
-            if h.dtype == weight.dtype == product.dtype:
-                grad_weight.addmm_(grad, h)  # soma no lugar, sem outra matriz (V, C)
-            else:  # autocast
-                grad_weight += (grad @ h).to(weight.dtype)
-        ctx.save_for_backward(grad_hidden, grad_weight, count)
-        return total / count
-
-    @staticmethod
-    def backward(ctx, grad_output):
-        grad_hidden, grad_weight, count = ctx.saved_tensors
-        scale = grad_output / count
-        return grad_hidden * scale, grad_weight * scale, None, None
-
-
-def chunked_next_token_loss(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, rows: int | None = None
-) -> torch.Tensor:
-    """A mesma perda de `next_token_loss(hidden @ weight.T, targets)`, sem que os logits existam inteiros.
-
-    `hidden` `(B, T, C)`, `weight` `(V, C)`, alvos `(B, T)`. De cada vez só há `rows` linhas de logits; o
-    padrão as limita a uns 32 MB.
-    """
-    flat, y = hidden.flatten(0, -2), targets.flatten()
-    rows = rows or max(64, min(512, 2**23 // len(weight) // 32 * 32))
-    if torch.is_grad_enabled():
-        return _ChunkedLoss.apply(flat, weight, y, rows)
-    total = torch.zeros((), device=hidden.device)
-    for h, t in zip(flat.split(rows), y.split(rows), strict=True):
-        total += F.cross_entropy(F.linear(h, weight).float(), t, reduction="sum")
-    return total / (y != IGNORE_INDEX).sum().clamp(min=1)
-
-
-def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """A perda do pré-treino: `batch` é `(ids, alvos)`, int64 `(B, T)` cada um."""
-    ids, targets = batch
-    if isinstance(model, GPT):
-        return chunked_next_token_loss(model.features(ids), model.head.weight, targets)
-    return next_token_loss(model(ids), targets)
+__all__ = [
+    "IGNORE_INDEX",
+    "Batch",
+    "History",
+    "LossFunction",
+    "TrainConfig",
+    "TrainingDiverged",
+    "bits_per_byte",
+    "chunked_next_token_loss",
+    "compare_tensors",
+    "create_optimizer",
+    "evaluate",
+    "language_model_loss",
+    "learning_rate_at",
+    "load_checkpoint",
+    "next_token_loss",
+    "resolve_precision",
+    "save_checkpoint",
+    "train",
+]
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -136,7 +136,7 @@ class Livro:
         conta = self.raiz / "execucoes"
         conta.write_text("", "utf-8")
         fim = subprocess.run(
-            [sys.executable, str(self.raiz / "ferramentas/construir.py"), *opcoes],
+            [sys.executable, "-m", "ferramentas.construir", *opcoes],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             encoding="utf-8", cwd=self.raiz.parent, timeout=300,
             env={**os.environ, "PYTHONPATH": str(self.raiz), "EXECUCOES": str(conta), **ambiente},

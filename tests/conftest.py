@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+
 from brinquedo import Livro
 
 # Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os
@@ -24,7 +25,7 @@ def construido(tmp_path_factory) -> Livro:
     livro = Livro(tmp_path_factory.mktemp("construcao") / "livro")
     livro.frio = livro.constroi()
     assert livro.frio.codigo == 0, livro.frio
-    assert livro.frio.executadas == ["00", "03", "04"]
+    assert livro.frio.executadas == ["00", "03", "04", "fa"]
     return livro
 
 

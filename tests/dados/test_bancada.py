@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 import torch
-from brinquedo import REPO
 
+from brinquedo import REPO
 from homellm.model import GPT
 
 

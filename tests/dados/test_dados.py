@@ -11,8 +11,8 @@ import unicodedata
 from collections import Counter, defaultdict
 
 import pytest
-from brinquedo import REPO
 
+from brinquedo import REPO
 from homellm.corpus import load_table
 
 DADOS = REPO / "data"

@@ -8,9 +8,11 @@ import subprocess
 import unicodedata
 from collections import Counter, defaultdict
 
-import gerar_regras
 import pytest
-from gerar_regras import (
+
+import regras
+from ferramentas.livro import ErroDoLivro
+from regras import (
     FONTES,
     INSTRUCOES,
     PALAVRAS,
@@ -22,7 +24,6 @@ from gerar_regras import (
     le_palavras,
     termos,
 )
-from livro import ErroDoLivro
 
 LISTA = le_palavras()
 POR_PALAVRA = {p.palavra: p for p in LISTA}
@@ -94,7 +95,7 @@ class TestList:
     def test_is_long_enough_and_sorted(self):
         assert len(LISTA) >= 1700
         assert [p.palavra for p in LISTA] == sorted((p.palavra for p in LISTA), key=chave_alfabetica)
-        assert {p.classe for p in LISTA} == set(gerar_regras.CLASSES)
+        assert {p.classe for p in LISTA} == set(regras.CLASSES)
 
     def test_split_sizes(self):
         conta = Counter(p.split for p in LISTA)
@@ -250,7 +251,7 @@ LINHA = "casa\tsubstantivo\tca-sa\tcasas\t\t\ttrain\n"
 )
 def test_a_bad_list_names_file_line_and_reason(tmp_path, texto, queixa):
     arquivo = tmp_path / "palavras.tsv"
-    cabecalho = "\t".join(gerar_regras.CABECALHO) + "\n"
+    cabecalho = "\t".join(regras.CABECALHO) + "\n"
     arquivo.write_text(texto if queixa.startswith("1:") else cabecalho + LINHA + texto, "utf-8")
     with pytest.raises(ErroDoLivro) as erro:
         le_palavras(arquivo)
@@ -259,16 +260,16 @@ def test_a_bad_list_names_file_line_and_reason(tmp_path, texto, queixa):
 
 def test_command_writes_checks_and_complains(tmp_path, monkeypatch, capsys):
     destino = tmp_path / "regras.jsonl"
-    monkeypatch.setattr(gerar_regras, "REGRAS", destino)
-    assert gerar_regras.main(["--check"]) == 1
-    assert "rode python ferramentas/gerar_regras.py" in capsys.readouterr().out
-    assert gerar_regras.main([]) == 0
+    monkeypatch.setattr(regras, "REGRAS", destino)
+    assert regras.main(["--check"]) == 1
+    assert "rode python data/fazer/regras.py" in capsys.readouterr().out
+    assert regras.main([]) == 0
     assert destino.read_bytes() == REGRAS.read_bytes()
-    assert gerar_regras.main(["--check"]) == 0
+    assert regras.main(["--check"]) == 0
     destino.write_bytes(destino.read_bytes() + b"{}\n")
-    assert gerar_regras.main(["--check"]) == 1
-    monkeypatch.setattr(gerar_regras, "PALAVRAS", tmp_path / "nada.tsv")
-    assert gerar_regras.main([]) == 2
+    assert regras.main(["--check"]) == 1
+    monkeypatch.setattr(regras, "PALAVRAS", tmp_path / "nada.tsv")
+    assert regras.main([]) == 2
     assert "nada.tsv" in capsys.readouterr().err
 
 
@@ -279,9 +280,9 @@ def test_interrupted_writing_leaves_no_half_file(tmp_path, monkeypatch):
     def falha(*_):
         raise OSError("disco cheio")
 
-    monkeypatch.setattr(gerar_regras.os, "replace", falha)
+    monkeypatch.setattr(regras.os, "replace", falha)
     with pytest.raises(OSError, match="disco cheio"):
-        gerar_regras.escreve(b"depois", destino)
+        regras.escreve(b"depois", destino)
     assert [p.name for p in tmp_path.iterdir()] == ["regras.jsonl"]
     assert destino.read_bytes() == b"antes"
 

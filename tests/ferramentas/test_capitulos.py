@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from brinquedo import REPO
-from livro import numero_do_capitulo, paginas
-from tangle import escreve, extrai
+from ferramentas.livro import numero_do_capitulo, paginas
+from ferramentas.tangle import escreve, extrai
 
 CAPITULOS = sorted(n for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
 ATE = {c: extrai(ate=c) for c in CAPITULOS}  # o pacote ao fim de cada capítulo

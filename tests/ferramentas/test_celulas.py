@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
-from celulas import le_celulas, le_cercas
-from livro import ErroDoLivro, caminho_do_caderno, enderecos, grava, numero_do_capitulo, paginas
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
+
+from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
+from ferramentas.celulas import le_celulas, le_cercas
+from ferramentas.livro import ErroDoLivro, caminho_do_caderno, enderecos, grava, numero_do_capitulo, paginas
 
 EXTENSOES = {"dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"}
 

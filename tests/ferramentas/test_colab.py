@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import colab
 import pytest
 from docutils import nodes
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from ferramentas import colab
 
 MARCAS = "*_`[]<>$\\"
 LEITOR = MarkdownIt("commonmark").use(dollarmath_plugin)  # o que o Jupyter e o Colab leem

@@ -6,9 +6,10 @@ import re
 import shutil
 
 import pytest
+
 from brinquedo import restos_de_myst
-from livro import enderecos
-from preparo import MODELO
+from ferramentas.livro import enderecos
+from ferramentas.preparo import MODELO
 
 PUBLICOS = enderecos()  # o livro de brinquedo usa o `_config.yml` de verdade
 
@@ -61,6 +62,20 @@ def test_legenda_leva_a_api_e_a_api_volta_ao_capitulo(construido):
     assert volta.groups() == (legenda[1], "Dobrar")
     assert 'href="03-tres.html#tangle-' in da_api
     assert '<code class="code docutils literal notranslate"><span class="pre">x</span></code>' in da_api
+
+
+def test_celula_que_acrescenta_metodos_diz_a_classe_e_a_api_volta_a_ela(construido):
+    fabrica, da_api = (construido.le(f"_build/html/book/{n}.html") for n in ("oficina/fabrica", "api"))
+    legendas = re.findall(r'<p class="tangle-caption" id="([^"]+)">(.*?)</p>', fabrica, re.S)
+    textos = [re.sub("<[^>]+>", "", html) for _, html in legendas]
+    assert textos == [
+        "Este trecho vai para homellm/c.py",
+        "Este trecho vai para homellm/c.py, na classe Fabrica",
+    ]
+    metodo = da_api[da_api.index('id="homellm.c.Fabrica.produz"') :]
+    volta = re.search(r'Explicado em <a [^>]*href="oficina/fabrica.html#([^"]+)"><span[^>]*>([^<]*)', metodo)
+    assert volta.groups() == (legendas[1][0], "Crescer")
+    assert "def produz(self) -> int:" in construido.le("homellm/c.py")
 
 
 def test_figura_de_celula_tem_legenda_e_alt(construido):
@@ -239,7 +254,7 @@ def test_mudanca_num_modulo_executa_so_quem_o_usa(livro):
 def test_mudanca_num_modulo_executa_quem_o_usa_por_meio_de_outro(livro):
     livro.muda("book/00-zero.md", "return x * 2", "return x * 3")
     de_a = livro.constroi()
-    assert de_a.codigo == 0 and de_a.executadas == ["00", "03", "04"], de_a
+    assert de_a.codigo == 0 and de_a.executadas == ["00", "03", "04", "fa"], de_a
     assert "dobro: 63" in livro.pagina("00-zero") and "quatro: 27" in livro.pagina("04-quatro")
 
 

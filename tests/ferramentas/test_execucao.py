@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import execucao
 import pytest
-from brinquedo import CABECALHO, celula, escreve_livro
-from celulas import Celula, le_celulas
-from execucao import chave, marca_cabecalho, modulos_importados
 from myst_nb.core.read import read_myst_markdown_notebook
+
+from brinquedo import CABECALHO, celula, escreve_livro
+from ferramentas import execucao
+from ferramentas.celulas import Celula, le_celulas
+from ferramentas.execucao import chave, marca_cabecalho, modulos_importados
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from bibliografia import ListaAutorAno
 from docutils import nodes
-from interface import BuscaSemAcento, Portugues, acabamento, resumo
 from pybtex.backends.plaintext import Backend
 from pybtex.database import parse_string
+
+from ferramentas.bibliografia import ListaAutorAno
+from ferramentas.interface import BuscaSemAcento, Portugues, acabamento, resumo
 
 
 def test_o_catalogo_responde_em_portugues_e_deixa_passar_o_resto() -> None:

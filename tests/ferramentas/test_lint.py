@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, api, celula, copia_o_projeto, escreve_livro
-from lint import revisa, so_prosa
+from ferramentas.lint import revisa, so_prosa
 
 
 def queixas_de(tmp_path: Path, corpo: str) -> list[str]:
@@ -138,11 +139,11 @@ def test_so_prosa_guarda_as_linhas():
 
 def test_na_linha_de_comando(tmp_path):
     escreve_livro(copia_o_projeto(tmp_path, "ferramentas"), {"01-um": "![](x)\n"})
-    comando = [sys.executable, str(tmp_path / "ferramentas/lint.py")]
-    ruim = subprocess.run(comando, capture_output=True, text=True, encoding="utf-8")
+    comando = [sys.executable, "-m", "ferramentas.lint"]
+    ruim = subprocess.run(comando, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert ruim.returncode == 1 and ruim.stdout.startswith("book/01-um.md:1: imagem sem texto alternativo")
     (tmp_path / "book/01-um.md").write_text("# Um\n", "utf-8")
-    bom = subprocess.run(comando, capture_output=True, text=True, encoding="utf-8")
+    bom = subprocess.run(comando, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert (bom.returncode, bom.stdout) == (0, "")
 
 

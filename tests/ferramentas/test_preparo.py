@@ -10,10 +10,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from brinquedo import REPO, escreve_livro
-from celulas import le_celulas
-from livro import caminho_do_caderno, enderecos, paginas
-from preparo import celula_de_preparo
+from ferramentas.celulas import le_celulas
+from ferramentas.livro import caminho_do_caderno, enderecos, paginas
+from ferramentas.preparo import celula_de_preparo
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import nbformat
+
 from brinquedo import REPO, copia_o_projeto, restos_de_myst
-from livro import enderecos, paginas
-from tangle import compara, extrai
+from ferramentas.livro import enderecos, paginas
+from ferramentas.tangle import compara, extrai
 
 IMPORTA = """
 import importlib, sys
@@ -52,11 +53,12 @@ def test_notebooks_iguais_as_paginas(tmp_path):
         "constraints.txt",
     ]
     copia_o_projeto(tmp_path, *nomes, *(n for n in ("_templates", "data") if (REPO / n).exists()))
-    comando = [sys.executable, str(tmp_path / "ferramentas/construir.py"), "--confere-cadernos"]
+    comando = [sys.executable, "-m", "ferramentas.construir", "--confere-cadernos"]
     ambiente = {**os.environ, "PYTHONPATH": str(tmp_path)}
     fim = subprocess.run(
-        comando, env=ambiente, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-    )
+        comando, cwd=tmp_path, env=ambiente, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        encoding="utf-8",
+    )  # fmt: skip
     assert (fim.returncode, fim.stdout) == (0, "")
 
 

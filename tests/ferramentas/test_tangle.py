@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import tangle
+
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, celula, copia_o_projeto, escreve_livro
-from livro import ErroDoLivro
-from tangle import compara, editado_a_mao, escreve, extrai
+from ferramentas import tangle
+from ferramentas.livro import ErroDoLivro
+from ferramentas.tangle import compara, editado_a_mao, escreve, extrai
 
 PAGINAS = {
     "00-zero": CABECALHO + "# Zero\n\n" + celula('"""A."""', ":tangle: homellm/a.py"),
@@ -137,10 +138,12 @@ def test_celula_extraida_que_nao_e_python(raiz):
 def test_na_linha_de_comando(tmp_path):
     """Códigos de saída e mensagens do programa, numa cópia do projeto."""
     escreve_livro(copia_o_projeto(tmp_path, "ferramentas"), PAGINAS)
-    comando = [sys.executable, str(tmp_path / "ferramentas/tangle.py")]
+    comando = [sys.executable, "-m", "ferramentas.tangle"]
 
     def roda(*opcoes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*comando, *opcoes], capture_output=True, text=True, encoding="utf-8")
+        return subprocess.run(
+            [*comando, *opcoes], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+        )
 
     falta = roda("--check")
     assert falta.returncode == 1 and "homellm/a.py: falta" in falta.stdout

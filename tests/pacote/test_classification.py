@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from brinquedo import REPO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from brinquedo import REPO
 from homellm import classification
 from homellm.classification import (
     RECIPES,

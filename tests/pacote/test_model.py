@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
+import sys
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +16,21 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from homellm.attention import KVCache
-from homellm.model import GELU, GPT, PRESETS, FeedForward, GPTConfig, LayerNorm, TransformerBlock
+from homellm.model import (
+    GELU,
+    GPT,
+    PRESETS,
+    FeedForward,
+    GPTConfig,
+    LanguageModel,
+    LayerNorm,
+    TransformerBlock,
+    device_of,
+    eval_mode,
+    plain_forward,
+    plain_head,
+    unwrap,
+)
 
 SHAPES = {  # nada que seja múltiplo de 64
     "comum": dict(vocab_size=97, context_length=12, emb_dim=32, n_heads=4, n_layers=2),
@@ -316,3 +335,198 @@ def test_int32_serve():
     model = gpt()
     ids = some_ids(model)
     assert torch.equal(model(ids.int()), model(ids))
+
+
+def test_numeros_do_numpy_servem_e_viram_os_do_python():
+    """Um `np.int64` recusaria ir para o JSON que se grava ao lado dos pesos."""
+    sizes = {name: np.int64(n) for name, n in SHAPES["comum"].items()}
+    config = GPTConfig(**sizes, dropout=np.float32(0.5))
+    assert config == GPTConfig(**SHAPES["comum"], dropout=0.5)
+    assert json.loads(json.dumps(asdict(config))) == asdict(config)
+    with pytest.raises(TypeError, match="n_layers=.*precisa ser um inteiro"):
+        GPTConfig(n_layers=np.float64(2))
+
+
+# O contrato: o que se pode ler das peças, e o que tem de ser chamado
+
+
+class Scaled(GPT):
+    """Herda as peças e faz outros logits."""
+
+    def forward(self, ids, cache=None):
+        return super().forward(ids, cache) / 2
+
+
+class Adapted(nn.Linear):
+    """Uma LoRA que é subclasse da camada."""
+
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+class Wrapped(nn.Module):
+    """Uma LoRA que embrulha a camada."""
+
+    def __init__(self, inner: nn.Linear) -> None:
+        super().__init__()
+        self.inner = inner
+        self.weight = inner.weight
+
+    def forward(self, x):
+        return self.inner(x) + x.mean(-1, keepdim=True)
+
+
+def same_source() -> type:
+    """A classe `GPT` escrita de novo, como a do leitor no caderno."""
+    import homellm.model as module
+
+    names = {"__name__": "caderno"} | {n: v for n, v in vars(module).items() if not n.startswith("__")}
+    source = open(module.__file__, encoding="utf-8").read()
+    exec(compile(source[source.index("class GPT(nn.Module)") :], "caderno", "exec"), names)
+    assert names["GPT"] is not GPT
+    return names["GPT"]
+
+
+def with_head(head) -> GPT:
+    model = gpt()
+    model.head = head(model.head)
+    return model
+
+
+def biased(head: nn.Linear) -> nn.Linear:
+    new = nn.Linear(head.in_features, head.out_features)
+    new.weight = head.weight
+    nn.init.normal_(new.bias)
+    return new
+
+
+def adapted(head: nn.Linear) -> nn.Linear:
+    new = Adapted(head.in_features, head.out_features, bias=False)
+    new.weight = head.weight
+    return new
+
+
+def hooked_head(head: nn.Linear) -> nn.Linear:
+    head.register_forward_hook(lambda module, inputs, out: out * torch.linspace(0, 3, out.shape[-1]))
+    return head
+
+
+def parametrized(head: nn.Linear) -> nn.Linear:
+    return nn.utils.parametrizations.weight_norm(head)
+
+
+def patched_head(head: nn.Linear) -> nn.Linear:
+    head.forward = lambda x: -nn.functional.linear(x, head.weight)
+    return head
+
+
+def quantized(head: nn.Linear) -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(head), {nn.Linear}, torch.qint8)[0]
+
+
+def patched() -> GPT:
+    model = gpt()
+    model.forward = lambda ids, cache=None: -GPT.forward(model, ids, cache)
+    return model
+
+
+def hooked() -> GPT:
+    model = gpt()
+    model.register_forward_hook(lambda module, inputs, out: -out)
+    return model
+
+
+def as_class(cls: type) -> GPT:
+    model = cls(gpt().config).eval()
+    model.load_state_dict(gpt().state_dict())
+    return model
+
+
+HEADS = {
+    "viés": biased,
+    "LoRA, subclasse": adapted,
+    "LoRA, embrulho": Wrapped,
+    "hook na saída": hooked_head,
+    "parametrizada": parametrized,
+    "forward trocado na saída": patched_head,
+    "quantizada": quantized,
+}
+CALLED = {  # modelos que só dão os seus logits chamados por inteiro
+    "forward de subclasse": lambda: as_class(Scaled),
+    "forward trocado": patched,
+    "hook no modelo": hooked,
+}
+PLAIN = {
+    "o do pacote": gpt,
+    "a mesma fonte noutra classe": lambda: as_class(same_source()),
+    "subclasse que nada muda": lambda: as_class(type("Meu", (GPT,), {})),
+}
+
+
+@pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
+def test_o_que_as_pecas_dizem_por_inteiro(make):
+    model: LanguageModel = make()
+    ids = some_ids(model)
+    assert plain_forward(model) and plain_head(model) is model.head.weight
+    assert torch.equal(model(ids), model.features(ids) @ plain_head(model).t())
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.filterwarnings("ignore:.*quantiz.*")
+def test_uma_saida_que_tem_de_ser_chamada(head):
+    model = with_head(head)
+    ids = some_ids(model)
+    assert plain_forward(model) and plain_head(model) is None
+    assert torch.equal(model(ids), model.head(model.features(ids)))
+
+
+@pytest.mark.parametrize("make", CALLED.values(), ids=CALLED)
+def test_um_modelo_que_tem_de_ser_chamado(make):
+    model = make()
+    ids = some_ids(model)
+    assert not plain_forward(model) and plain_head(model) is None
+    assert not torch.equal(model(ids), model.head(model.features(ids)))
+
+
+def test_depois_de_recarregar_o_modulo(monkeypatch):
+    """`importlib.reload` cria outra classe `GPT`; os modelos de antes e de depois servem aos dois lados."""
+    before = gpt()
+    module = sys.modules["homellm.model"]
+    names = dict(vars(module))
+    try:
+        after = as_class(importlib.reload(module).GPT)
+        assert type(after) is not GPT
+        for ask in (plain_forward, module.plain_forward):
+            assert ask(before) and ask(after)
+    finally:
+        vars(module).update(names)
+
+
+def test_o_que_nao_e_um_modelo_nao_tem_pecas():
+    for other in (lambda ids: ids, nn.Linear(2, 2), nn.Sequential(), None):
+        assert not plain_forward(other) and plain_head(other) is None and unwrap(other) is other
+    assert device_of(lambda ids: ids) == device_of(nn.Dropout()) == torch.device("cpu")
+    assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
+
+
+def test_unwrap_tira_tudo_o_que_embrulha():
+    model = gpt()
+    for wrap in (lambda m: torch.compile(m, backend="eager"), nn.DataParallel,
+                 lambda m: nn.DataParallel(torch.compile(m, backend="eager"))):  # fmt: skip
+        assert unwrap(wrap(model)) is model
+        assert plain_head(wrap(model)) is None  # o embrulho tem de ser chamado, ou tirado antes
+    average = torch.optim.swa_utils.AveragedModel(model)
+    assert unwrap(average) is average.module
+    assert unwrap(model) is model
+
+
+def test_eval_mode_devolve_cada_modulo_ao_seu_modo():
+    model = gpt(dropout=0.5).train()
+    model.blocks[0].eval()  # uma parte congelada
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(ZeroDivisionError), eval_mode(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert [module.training for module in model.modules()] == modes and True in modes and False in modes
+    with eval_mode(lambda ids: ids):
+        pass

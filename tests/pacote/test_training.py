@@ -29,20 +29,17 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from homellm import training
 from homellm.data import SlidingWindowDataset, create_dataloader
-from homellm.model import GPT, GPTConfig
+from homellm.model import GPT
 from homellm.tokenizer import BPETokenizer
 from homellm.training import (
-    IGNORE_INDEX,
     History,
     TrainConfig,
     TrainingDiverged,
     bits_per_byte,
-    chunked_next_token_loss,
     compare_tensors,
     create_optimizer,
     evaluate,
@@ -53,30 +50,9 @@ from homellm.training import (
     save_checkpoint,
     train,
 )
+from treinos import IDS, T, V, batches, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-V, T = 19, 6
-IDS = torch.randint(V, (205,), generator=torch.Generator().manual_seed(1))
-
-
-def tiny(dropout: float = 0.0, seed: int = 3, **changes) -> GPT:
-    torch.manual_seed(seed)
-    sizes = dict(vocab_size=V, context_length=T, emb_dim=8, n_heads=2, n_layers=1) | changes
-    return GPT(GPTConfig(dropout=dropout, **sizes))
-
-
-def batches(
-    n: int, rows: int = 4, seed: int = 0, ignored: float = 0.0
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Lotes ao acaso; a fração `ignored` dos alvos, em lugares desiguais, não conta."""
-    rng = torch.Generator().manual_seed(seed)
-    result = []
-    for _ in range(n):
-        x, y = torch.randint(V, (2, rows, T), generator=rng)
-        result.append((x, y.masked_fill(torch.rand(rows, T, generator=rng) < ignored, IGNORE_INDEX)))
-    return result
-
-
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
@@ -88,137 +64,6 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def header(path: Path) -> dict:
     with safe_open(path, framework="pt") as file:
         return json.loads(file.metadata()["homellm"])
-
-
-# --- a perda
-
-targets_lists = st.lists(st.sampled_from([IGNORE_INDEX, *range(7)]), min_size=1, max_size=40)
-
-
-@settings(deadline=None)
-@given(targets_lists)
-def test_loss_is_the_cross_entropy_of_pytorch(targets):
-    y = torch.tensor(targets)[None]
-    logits = torch.randn(1, len(targets), 7, requires_grad=True, generator=None)
-    loss = next_token_loss(logits, y)
-    loss.backward()
-    if (y == IGNORE_INDEX).all():
-        assert loss == 0 and not logits.grad.any()
-        return
-    other = logits.detach().requires_grad_()
-    expected = F.cross_entropy(other[0], y[0])
-    expected.backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(logits.grad, other.grad)
-
-
-def test_loss_by_hand():
-    logits = torch.tensor([[[0.0, math.log(3)], [5.0, 5.0], [math.log(7), 0.0]]])
-    loss = next_token_loss(logits, torch.tensor([[1, IGNORE_INDEX, 1]]))  # −(ln 3/4 + ln 1/8) / 2
-    assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(8)) / 2)
-    with pytest.raises(ValueError, match=r"\(1, 3, 2\).*\(1, 2\)"):
-        next_token_loss(logits, torch.tensor([[1, 1]]))
-
-
-def both_losses(hidden, weight, targets, rows, scale=1.0):
-    """A perda e os gradientes, inteira e por pedaços."""
-    result = []
-    for loss_of in (
-        lambda h, w: next_token_loss(F.linear(h, w), targets),
-        lambda h, w: chunked_next_token_loss(h, w, targets, rows),
-    ):
-        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        loss = loss_of(h, w)
-        (loss * scale).backward()
-        result.append((loss.detach(), h.grad / scale, w.grad / scale))
-    return result
-
-
-@settings(deadline=None)
-@given(targets_lists, st.integers(1, 45), st.integers(0, 2**30))
-def test_chunked_loss_is_the_plain_one(targets, rows, seed):
-    rng = torch.Generator().manual_seed(seed)
-    hidden, weight = torch.randn(1, len(targets), 5, generator=rng), torch.randn(7, 5, generator=rng)
-    plain, chunked = both_losses(hidden, weight, torch.tensor(targets)[None], rows, scale=3.0)
-    for a, b in zip(plain, chunked, strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
-    with torch.no_grad():
-        loss = chunked_next_token_loss(hidden, weight, torch.tensor(targets)[None], rows)
-    torch.testing.assert_close(loss, plain[0], rtol=1e-5, atol=1e-6)
-
-
-def test_chunked_loss_keeps_large_logits_finite():
-    hidden, weight = (
-        torch.full((1, 3, 4), 200.0),
-        torch.randn(7, 4, generator=torch.Generator().manual_seed(0)),
-    )
-    for values in zip(*both_losses(hidden, weight, torch.tensor([[0, 1, 2]]), 2), strict=True):
-        assert values[1].isfinite().all()
-        torch.testing.assert_close(values[1], values[0], rtol=1e-4, atol=1e-4)
-
-
-def test_chunked_loss_with_bf16_weights():
-    rng = torch.Generator().manual_seed(0)
-    hidden, weight = torch.randn(2, 50, 16, generator=rng), torch.randn(31, 16, generator=rng)
-    y = torch.randint(31, (2, 50), generator=rng)
-    exact = both_losses(hidden, weight, y, 7)[0]
-    half = both_losses(hidden.bfloat16(), weight.bfloat16(), y, 7)[1]
-    assert half[0].dtype == torch.float32 and half[1].dtype == half[2].dtype == torch.bfloat16
-    for a, b in zip(exact, half, strict=True):
-        assert (a - b).norm() <= 0.03 * a.norm()
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_chunked_gradients_survive_autocast(dtype):
-    """Com muitas linhas e vocabulário grande, cada parcela do gradiente é menor que o menor fp16."""
-    rng = torch.Generator().manual_seed(0)
-    hidden, weight = torch.randn(1, 4096, 8, generator=rng), 0.02 * torch.randn(8192, 8, generator=rng)
-    y = torch.randint(8192, (1, 4096), generator=rng)
-    grads = []
-    for enabled in (False, True):
-        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        with torch.autocast("cpu", dtype, enabled=enabled):
-            loss = chunked_next_token_loss(h, w, y)
-        (loss * 2**12).backward()
-        grads.append((h.grad / 2**12, w.grad / 2**12))
-    for exact, half in zip(*grads, strict=True):
-        assert (exact - half).norm() <= 0.01 * exact.norm()
-
-
-class Largest(TorchDispatchMode):
-    """O tamanho do maior tensor que alguma operação devolveu."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(output):
-            if isinstance(tensor, torch.Tensor):
-                self.numel = max(self.numel, tensor.numel())
-        return output
-
-
-@pytest.mark.parametrize("grad", [True, False])
-def test_the_whole_logits_never_exist(grad):
-    model = GPT(GPTConfig(vocab_size=500, context_length=64, emb_dim=4, n_heads=1, n_layers=1))
-    ids = torch.randint(500, (8, 64))
-    with torch.set_grad_enabled(grad), Largest() as plain:
-        loss = next_token_loss(model(ids), ids)
-        if grad:
-            loss.backward()
-    assert plain.numel == 8 * 64 * 500  # o medidor mede
-    rows = 32
-    with torch.set_grad_enabled(grad), Largest() as chunked:
-        loss = chunked_next_token_loss(model.features(ids), model.head.weight, ids, rows)
-        if grad:
-            loss.backward()
-    assert chunked.numel == max(rows * 500, 8 * 64 * 16)  # um pedaço de logits, ou o meio da MLP
-
-
-def test_language_model_loss_takes_any_callable_module():
-    model, (batch,) = tiny(), batches(1, ignored=0.3)
-    wrapped = nn.Sequential(model)  # não é um GPT: vai pelos logits
-    torch.testing.assert_close(language_model_loss(model, batch), language_model_loss(wrapped, batch))
 
 
 # --- avaliação

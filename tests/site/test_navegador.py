@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from interface import BuscaSemAcento
-from livro import RAIZ, numero_do_capitulo, paginas
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
+
+from ferramentas.interface import BuscaSemAcento
+from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from livro import RAIZ, enderecos, numero_do_capitulo, paginas
+
+from ferramentas.livro import RAIZ, enderecos, numero_do_capitulo, paginas
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]

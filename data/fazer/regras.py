@@ -1,6 +1,6 @@
 """Gera `data/regras.jsonl`, as famílias de instruções feitas por regra, a partir de `data/palavras.tsv`.
 
-uso: python ferramentas/gerar_regras.py [--check]
+uso: python data/fazer/regras.py [--check]
 
 A lista foi escrita palavra por palavra e traz o split de cada uma; o programa só combina palavras e redações
 de instrução, com semente fixa. Nenhum par mistura palavras de splits diferentes.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from livro import RAIZ, ErroDoLivro, le_texto
+from ferramentas.livro import RAIZ, ErroDoLivro, le_texto
 
 SEMENTE = 2026
 SPLITS = ("train", "validation", "test")
@@ -323,16 +323,16 @@ def main(argumentos: list[str] | None = None) -> int:
     try:
         registros = gera(le_palavras(PALAVRAS))
     except (ErroDoLivro, OSError) as erro:
-        print(f"gerar_regras: {erro}", file=sys.stderr)
+        print(f"regras: {erro}", file=sys.stderr)
         return 2
     dados = jsonl(registros)
     if escolhidas.check:
         if REGRAS.exists() and REGRAS.read_bytes() == dados:
             return 0
-        print(f"{REGRAS.name} não é o que a lista gera; rode python ferramentas/gerar_regras.py")
+        print(f"{REGRAS.name} não é o que a lista gera; rode python data/fazer/regras.py")
         return 1
     escreve(dados, REGRAS)
-    print(f"gerar_regras: {REGRAS.name}, {len(registros)} pares")
+    print(f"regras: {REGRAS.name}, {len(registros)} pares")
     return 0
 
 

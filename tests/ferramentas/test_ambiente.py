@@ -1,4 +1,4 @@
-"""`ferramentas/preparar.py`: o ambiente nasce, continua de onde parou, e cada falha diz uma linha."""
+"""`ferramentas/ambiente.py`: o ambiente nasce, continua de onde parou, e cada falha diz uma linha."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import sys
 import venv
 from pathlib import Path
 
-import preparar
 import pytest
-from brinquedo import REPO, copia_o_projeto
 
-FONTE = REPO / "ferramentas/preparar.py"
+from brinquedo import REPO, copia_o_projeto
+from ferramentas import ambiente
+
+FONTE = REPO / "ferramentas/ambiente.py"
 VELHOS = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python"))
 IMITACAO = """\
 #!/bin/sh
@@ -50,7 +51,7 @@ class Projeto:
 
     def roda(self, modo: str, *argumentos: str) -> subprocess.CompletedProcess[str]:
         (self.bin / "modo").write_text(modo, "utf-8")
-        programa = str(self.raiz / "ferramentas/preparar.py")
+        programa = str(self.raiz / "ferramentas/ambiente.py")
         return subprocess.run(
             [sys.executable, "-c", COM_SINAIS, programa, *argumentos], capture_output=True, text=True,
             encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"}, timeout=60,
@@ -148,7 +149,7 @@ def test_outra_falha_mostra_o_que_o_pip_disse(projeto):
 
 @pytest.mark.parametrize("argumentos", [(), ("livros",), ("livro", "teste")])
 def test_uso_errado(projeto, argumentos):
-    assert diz_so(projeto.roda("certo", *argumentos), "uso: python3 ferramentas/preparar.py livro|teste")
+    assert diz_so(projeto.roda("certo", *argumentos), "uso: python3 ferramentas/ambiente.py livro|teste")
     assert projeto.pedidos == []
 
 
@@ -161,14 +162,14 @@ def test_o_pip_de_verdade_sem_rede(tmp_path):
     with socket.socket() as ouvido:
         ouvido.bind(("127.0.0.1", 0))
         porta = ouvido.getsockname()[1]  # não há quem ouça nela: `listen` não foi chamado
-        ambiente = {
+        variaveis = {
             n: v for n, v in os.environ.items() if not n.startswith("PIP_") and "proxy" not in n.lower()
         }
-        ambiente |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{porta}/"}
-        ambiente |= {"PIP_RETRIES": "1", "PYTHONUTF8": "1"}
+        variaveis |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{porta}/"}
+        variaveis |= {"PIP_RETRIES": "1", "PYTHONUTF8": "1"}
         falha = subprocess.run(
-            [sys.executable, str(raiz / "ferramentas/preparar.py"), "livro"], capture_output=True, text=True,
-            encoding="utf-8", env=ambiente, stdin=subprocess.DEVNULL, timeout=300,
+            [sys.executable, str(raiz / "ferramentas/ambiente.py"), "livro"], capture_output=True, text=True,
+            encoding="utf-8", env=variaveis, stdin=subprocess.DEVNULL, timeout=300,
         )  # fmt: skip
     assert diz_so(
         falha, "sem rede: não foi possível baixar os pacotes. Ligue-a e rode de novo o mesmo comando"
@@ -185,7 +186,7 @@ def test_a_sintaxe_serve_ate_ao_python_3_6():
 @pytest.mark.parametrize("python", VELHOS, ids=lambda p: p.parts[-3])
 def test_python_velho_de_verdade_diz_uma_linha(projeto, python):
     resultado = subprocess.run(
-        [str(python), str(projeto.raiz / "ferramentas/preparar.py"), "livro"], capture_output=True, text=True,
+        [str(python), str(projeto.raiz / "ferramentas/ambiente.py"), "livro"], capture_output=True, text=True,
         encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     versao = ".".join(python.parts[-3].split(".")[:2])
@@ -196,18 +197,18 @@ def test_python_velho_de_verdade_diz_uma_linha(projeto, python):
 @pytest.mark.parametrize(("versao", "serve"), [((3, 9, 18), False), ((3, 10, 0), True), ((4, 0, 0), True)])
 def test_que_python_serve(versao, serve):
     if serve:
-        preparar.confere_python(versao)
+        ambiente.confere_python(versao)
     else:
         with pytest.raises(SystemExit, match=r"este é o Python 3\.9, .* make livro PYTHON=python3\.12"):
-            preparar.confere_python(versao)
+            ambiente.confere_python(versao)
 
 
 @pytest.fixture
 def sem_venv(tmp_path, monkeypatch) -> list[tuple[tuple, dict]]:
     """Um projeto sem `.venv`; devolve os pedidos feitos ao módulo venv."""
     criados: list[tuple[tuple, dict]] = []
-    monkeypatch.setattr(preparar, "VENV", str(tmp_path / ".venv"))
-    monkeypatch.setattr(preparar, "PYTHON", str(tmp_path / ".venv/bin/python"))
+    monkeypatch.setattr(ambiente, "VENV", str(tmp_path / ".venv"))
+    monkeypatch.setattr(ambiente, "PYTHON", str(tmp_path / ".venv/bin/python"))
     monkeypatch.setattr(venv, "create", lambda *a, **o: criados.append((a, o)))
     return criados
 
@@ -216,7 +217,7 @@ def sem_venv(tmp_path, monkeypatch) -> list[tuple[tuple, dict]]:
 def test_python_sem_venv_diz_o_pacote_do_debian(sem_venv, monkeypatch, ausente):
     monkeypatch.setitem(sys.modules, ausente, None)
     with pytest.raises(SystemExit, match="falta o módulo venv .* sudo apt install python3-venv"):
-        preparar.cria_venv()
+        ambiente.cria_venv()
     assert sem_venv == []
 
 
@@ -226,7 +227,7 @@ def test_venv_pela_metade_ou_velho_e_refeito_e_o_bom_fica(sem_venv, tmp_path, sa
     python.parent.mkdir(parents=True)
     python.write_text(f"#!/bin/sh\nexit {saida}\n", "utf-8")
     python.chmod(0o755)
-    preparar.cria_venv()
+    ambiente.cria_venv()
     assert sem_venv == ([((str(tmp_path / ".venv"),), {"clear": True, "with_pip": True})] if saida else [])
 
 
@@ -239,4 +240,4 @@ def test_venv_que_nao_se_cria_diz_uma_linha(sem_venv, monkeypatch, erro):
 
     monkeypatch.setattr(venv, "create", falha)
     with pytest.raises(SystemExit, match=r"não foi possível criar a pasta \.venv .*apague-a e rode"):
-        preparar.cria_venv()
+        ambiente.cria_venv()

@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 """Prepara o ambiente `.venv` do projeto. Roda com qualquer Python 3: usa só a biblioteca padrão.
 
-uso: python3 ferramentas/preparar.py livro|teste
+uso: python3 ferramentas/ambiente.py livro|teste
 
 Escreve .venv/.livro ou .venv/.teste ao fim; enquanto essas marcas forem mais novas que pyproject.toml e
 constraints.txt, e o projeto não mudar de pasta, não faz nada. Interrompido, recomeça de onde der.
@@ -84,7 +84,7 @@ def instala(extra):
 
 def main():
     if len(sys.argv) != 2 or sys.argv[1] not in ("livro", "teste"):
-        sai("uso: python3 ferramentas/preparar.py livro|teste")
+        sai("uso: python3 ferramentas/ambiente.py livro|teste")
     extra = sys.argv[1]
     marca = os.path.join(VENV, "." + extra)
     if em_dia(marca):

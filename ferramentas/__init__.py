@@ -1,0 +1,1 @@
+"""A maquinaria do livro: extrai o pacote dos capítulos, revisa as páginas, constrói o site e os notebooks."""

@@ -1,0 +1,37 @@
+# Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: 3909ba2260d0ff1152eb8b9e334b9cb73ada476017e222c62c484a43bb3f98d8
+"""Uma classe que cresce de célula em célula, como nas páginas do livro."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Member = TypeVar("Member")
+
+
+def add_to_class(cls: type) -> Callable[[Member], Member]:
+    """Decorador que guarda uma função na classe `cls`, com o nome que a função tem.
+
+    Com `@property`, `@classmethod` ou `@staticmethod`, fica acima deles. Um objeto que já
+    existe também ganha o método.
+
+    >>> class Ledger: ...
+    >>> @add_to_class(Ledger)
+    ... def total(self): return 3
+    >>> Ledger().total()
+    3
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"escreva @add_to_class(NomeDaClasse); veio {cls!r}")
+
+    def attach(member: Member) -> Member:
+        wrapped: Any = member
+        function = wrapped.fget if isinstance(member, property) else wrapped
+        name = getattr(getattr(function, "__func__", function), "__name__", None)
+        if name is None:
+            raise TypeError(f"ponha @add_to_class acima de uma função; veio {member!r}")
+        setattr(cls, name, member)
+        return member
+
+    return attach

@@ -1,0 +1,149 @@
+# Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: 98df470c9d8c07beb34dade32d64f8cacd283608da7f00885de20c9e281992f5
+"""A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
+
+A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
+alvo é sempre o último tensor do lote, e as posições com `IGNORE_INDEX` não contam. A
+página “Treinar a sério”, da oficina, constrói este módulo.
+
+>>> float(next_token_loss(torch.zeros(1, 2, 4), torch.tensor([[3, IGNORE_INDEX]])))
+1.3862943649291992
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from homellm.model import plain_head
+
+IGNORE_INDEX = -100
+Batch = Sequence[torch.Tensor]
+LossFunction = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Entropia cruzada média, em nats; os alvos −100 não contam.
+
+    Logits `(B, T, V)`, alvos int64 `(B, T)`. Se nenhum alvo conta, a perda é 0 (e o
+    gradiente também).
+
+    Erros: `ValueError` se as formas não casam, ou se há alvo fora do vocabulário
+    (conferido na CPU; numa GPU a conferência pararia a fila de operações).
+    """
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} e alvos {tuple(targets.shape)} não casam"
+        )
+    _check_targets(targets, logits.shape[-1])
+    flat = logits.flatten(0, -2).float()
+    total = F.cross_entropy(flat, targets.flatten(), reduction="sum")
+    return total / (targets != IGNORE_INDEX).sum().clamp(min=1)
+
+
+def _check_targets(targets: torch.Tensor, vocab_size: int) -> None:
+    if targets.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    bad = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)
+    if bad.any():
+        raise ValueError(
+            f"alvo {int(targets[bad][0])} fora do vocabulário: os alvos vão de 0 a "
+            f"{vocab_size - 1}, e o que não conta leva {IGNORE_INDEX}"
+        )
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """A perda e os seus gradientes; só há um pedaço de logits de cada vez."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, targets, rows):
+        count = (targets != IGNORE_INDEX).sum().clamp(min=1)
+        total = torch.zeros((), device=hidden.device)
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight)
+        for start in range(0, len(hidden), rows):
+            h, y = hidden[start : start + rows], targets[start : start + rows]
+            product = weight @ h.t()  # (V, n): uma coluna por posição
+            logits = product.float()
+            valid = y != IGNORE_INDEX
+            safe = y.where(valid, 0)[None]  # (1, n)
+            logits -= logits.amax(0)
+            picked = logits.gather(0, safe)
+            probs = logits.exp_()  # na mesma memória
+            norm = probs.sum(0)
+            total += ((norm.log() - picked[0]) * valid).sum()
+            probs.mul_(valid / norm)
+            probs.scatter_add_(0, safe, -valid[None].to(probs.dtype))
+            # (V, n): d soma / d logits; já dividida por count, sumiria em fp16
+            grad = probs.to(h.dtype)
+            grad_hidden[start : start + rows] = grad.t() @ weight.to(h.dtype)
+            if h.dtype == weight.dtype == product.dtype:
+                grad_weight.addmm_(grad, h)  # soma no lugar, sem outra matriz (V, C)
+            else:  # autocast
+                grad_weight += (grad @ h).to(weight.dtype)
+        ctx.save_for_backward(grad_hidden, grad_weight, count)
+        return total / count
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        grad_hidden, grad_weight, count = ctx.saved_tensors
+        scale = grad_output / count
+        return grad_hidden * scale, grad_weight * scale, None, None
+
+
+def chunked_next_token_loss(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    targets: torch.Tensor,
+    rows: int | None = None,
+) -> torch.Tensor:
+    """`next_token_loss(hidden @ weight.T, targets)`, sem que os logits existam inteiros.
+
+    `hidden` `(B, T, C)`, `weight` `(V, C)`, alvos `(B, T)`. De cada vez só há `rows`
+    linhas de logits; o padrão as limita a uns 32 MB.
+
+    Erros: os de `next_token_loss`.
+    """
+    if hidden.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"saída {tuple(hidden.shape)} e alvos {tuple(targets.shape)} não casam"
+        )
+    _check_targets(targets, len(weight))
+    flat, y = hidden.flatten(0, -2), targets.flatten()
+    rows = rows or max(64, min(512, 2**23 // len(weight) // 32 * 32))
+    if torch.is_grad_enabled():
+        return _ChunkedLoss.apply(flat, weight, y, rows)
+    total = torch.zeros((), device=hidden.device)
+    for h, t in zip(flat.split(rows), y.split(rows), strict=True):
+        logits = F.linear(h, weight).float()
+        total += F.cross_entropy(logits, t, reduction="sum")
+    return total / (y != IGNORE_INDEX).sum().clamp(min=1)
+
+
+def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """A perda do pré-treino: `batch` é `(ids, alvos)`, int64 `(B, T)` cada um.
+
+    Vai em pedaços quando dá o mesmo que `next_token_loss(model(ids), alvos)`.
+    """
+    ids, targets = batch
+    weight = plain_head(model)
+    if weight is None:
+        return next_token_loss(model(ids), targets)
+    return chunked_next_token_loss(model.features(ids), weight, targets)
+
+
+def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A log-probabilidade, em nats, de cada sequência: `(B, T, V)`, `(B, T)` → `(B,)`.
+
+    Soma só as posições que contam; uma sequência sem alvo algum dá 0.
+
+    >>> sequence_log_probs(torch.zeros(1, 2, 4), torch.tensor([[1, IGNORE_INDEX]]))
+    tensor([-1.3863])
+    """
+    _check_targets(targets, logits.shape[-1])
+    losses = F.cross_entropy(logits.float().mT, targets, reduction="none")  # (B, T)
+    return -losses.sum(-1)
