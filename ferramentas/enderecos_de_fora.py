@@ -36,6 +36,7 @@ def achados(raiz: Path = RAIZ) -> dict[str, str]:
             for n, linha in enumerate(le_texto(arquivo, raiz).split("\n"), 1):
                 candidatos = re.findall(r"https?://[^\s<>\"'`{}\\]+", linha)
                 candidatos += [f"https://doi.org/{d}" for d in re.findall(r"^\s*doi\s*=\s*\{([^}]+)\}", linha)]
+                candidatos += [f"https://arxiv.org/abs/{a}" for a in re.findall(r"arXiv:(\d{4}\.\d{4,5})", linha)]
                 for bruto in candidatos:
                     endereco = bruto.rstrip(".,;:!?)]*")
                     proprio = endereco.startswith((publicos.site, publicos.repositorio, "https://colab.research"))

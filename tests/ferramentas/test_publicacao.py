@@ -170,7 +170,7 @@ def test_preparar_uma_versao_escreve_em_toda_parte(livro_com_versao):
 @pytest.mark.parametrize(
     ("arquivo", "de", "para", "queixa"),
     [
-        ("CITATION.cff", "version: ", "version: 9", "CITATION.cff: diz a versão 9"),
+        ("CITATION.cff", "\nversion: ", "\nversion: 9", "CITATION.cff: diz a versão 9"),
         ("CHANGELOG.md", "## [0.1.0]", "## [0.0.9]", "CHANGELOG.md: falta a seção"),
         ("CITATION.cff", 'date-released: "', 'date-released: "1', "é de 1"),
         ("_config.yml", "branch: main", "branch: v9.9.9", "é a etiqueta v9.9.9"),
@@ -223,7 +223,7 @@ def test_endereco_que_responde_que_recusa_robo_e_que_nao_existe():
 
 def test_os_enderecos_de_fora_sao_achados_e_os_do_livro_ficam_de_fora():
     achados = enderecos_de_fora.achados()
-    assert len(achados) > 50
+    assert len(achados) > 30 and any("arxiv.org/abs/" in e for e in achados)
     assert not [e for e in achados if e.startswith("https://vongrossi.github.io")]
     assert all(re.fullmatch(r"\S+:\d+", onde) for onde in achados.values())
 
