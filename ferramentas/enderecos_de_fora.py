@@ -23,11 +23,7 @@ ESPERA = 30  # segundos por endereço
 
 
 def achados(raiz: Path = RAIZ) -> dict[str, str]:
-    """Cada endereço e o primeiro lugar (arquivo:linha) em que aparece; os do próprio livro ficam de fora.
-
-    >>> "https://www.python.org/" in achados() or True
-    True
-    """
+    """Cada endereço e o primeiro lugar (arquivo:linha) em que aparece; os do próprio livro ficam de fora."""
     publicos = enderecos(raiz)
     vistos: dict[str, str] = {}
     for padrao in ONDE:
