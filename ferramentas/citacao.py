@@ -46,9 +46,11 @@ class Obra:
         >>> Obra(("vongrossi",), "Fazendo um LLM do Zero", "1", "2026", "x", capitulo="Atenção").chave
         'vongrossi_2026_atencao'
         """
-        palavra = self.capitulo or self.titulo
-        solta = unicodedata.normalize("NFD", palavra).encode("ascii", "ignore").decode().lower()
-        return "_".join([self.autores[0], self.ano, *re.findall(r"\w+", solta)[:4]])
+        quem, que = (
+            re.findall(r"\w+", unicodedata.normalize("NFD", t).encode("ascii", "ignore").decode().lower())
+            for t in (self.autores[0].partition(",")[0], self.capitulo or self.titulo)
+        )
+        return "_".join([*quem, self.ano, *que[:4]])
 
 
 def livro(raiz: Path = RAIZ) -> Obra:
@@ -85,7 +87,8 @@ def bibtex(obra: Obra) -> str:
     campos |= {"year": obra.ano, "version": obra.versao, "doi": "" if obra.capitulo else obra.doi}
     campos |= {"url": obra.endereco, "language": "brazilian"}
     for nome in ("title", "booktitle"):  # as siglas guardam as maiúsculas
-        campos[nome] = re.sub(r"\b[A-Z]{2,}\b", r"{\g<0>}", campos.get(nome, ""))
+        protegido = re.sub(r"\b[A-Z]{2,}\b", r"{\g<0>}", campos.get(nome, ""))
+        campos[nome] = re.sub(r"([&%$#_])", r"\\\1", protegido)
     linhas = [f"  {nome:<9} = {{{valor}}}" for nome, valor in campos.items() if valor]
     especie = "incollection" if obra.capitulo else "book"
     return f"@{especie}{{{obra.chave},\n" + ",\n".join(linhas) + "\n}"
