@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
-import jupytext
 import yaml
 
+from ferramentas.caderno import le_caderno
 from ferramentas.livro import PACOTE, ErroDoLivro, le_texto
 
 FIGURA = {"figura", "legenda", "alt"}
@@ -45,16 +46,26 @@ class Celula:
         destino = self.opcoes.get("tangle")
         return None if destino is None else str(destino)
 
+    @property
+    def modulo(self) -> str | None:
+        """Nome do módulo a que a célula pertence ("tokenizer"), ou `None`."""
+        return None if self.destino is None else Path(self.destino).stem
+
     def arvore(self) -> ast.Module:
         """A árvore sintática; um erro diz a linha da página."""
         try:
-            return ast.parse(self.fonte)
+            return _arvore(self.fonte)
         except SyntaxError as erro:
             linha = self.linha_do_codigo + (erro.lineno or 1) - 1
             raise ErroDoLivro(
                 f"{self.pagina}:{linha}: a célula não é Python puro ({erro.msg}); "
                 "corrija-a (sem comandos % ou !)"
             ) from erro
+
+
+@cache  # cada célula é analisada por várias ferramentas
+def _arvore(fonte: str) -> ast.Module:
+    return ast.parse(fonte)
 
 
 @dataclass(frozen=True)
@@ -201,8 +212,11 @@ def le_celulas(md: Path, raiz: Path) -> list[Celula]:
     Erros (`ErroDoLivro`, com arquivo e linha): cerca não fechada, opção ou etiqueta desconhecida,
     destino de `tangle` que não é um módulo do pacote, figura sem legenda ou sem texto alternativo.
     """
-    pagina = md.relative_to(raiz).as_posix()
-    texto = le_texto(md, raiz)
+    return list(_celulas(le_texto(md, raiz), md.relative_to(raiz).as_posix(), raiz))
+
+
+@lru_cache(maxsize=256)  # uma página é lida uma vez, para todas as ferramentas
+def _celulas(texto: str, pagina: str, raiz: Path) -> list[Celula]:
     cercas = _cercas_de_celula(texto, pagina)
     if not cercas:
         return []
@@ -220,8 +234,8 @@ def le_celulas(md: Path, raiz: Path) -> list[Celula]:
     for celula in celulas:
         _confere_opcoes(celula)
     try:
-        lidas = [c.source for c in jupytext.reads(texto, fmt="md:myst").cells if c.cell_type == "code"]
-    except Exception as erro:  # o jupytext tem um tipo de erro por formato
+        lidas = [c.source for c in le_caderno(texto, raiz).cells if c.cell_type == "code"]
+    except Exception as erro:  # o myst-nb deixa passar os do YAML
         raise ErroDoLivro(f"{pagina}:1: cabeçalho ilegível; copie o de outro capítulo ({erro})") from erro
     if len(cercas) != len(lidas):
         raise ErroDoLivro(

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from myst_nb.core.read import read_myst_markdown_notebook
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.locale import admonitionlabels
 from sphinx.util import logging
 
-from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, grava
+from ferramentas.caderno import le_caderno
+from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
 
 LOG = logging.getLogger(__name__)
@@ -376,6 +376,18 @@ class Escritor:
     linha_number_reference = linha_reference
 
 
+def celula_de_codigo(fonte: str, nome: str, metadados: dict[str, object]) -> dict[str, object]:
+    """Uma célula de código ainda não executada, como o formato do Jupyter a guarda."""
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": nome,
+        "metadata": metadados,
+        "outputs": [],
+        "source": fonte,
+    }
+
+
 class ConstrutorColab(Builder):
     """Um notebook por página que tem células de código."""
 
@@ -398,22 +410,26 @@ class ConstrutorColab(Builder):
 
     def write_doc(self, docname: str, doctree: nodes.document) -> None:
         if docname in self.app.livro_chaves:
-            grava(Path(self.outdir) / Path(caminho_do_caderno(docname)).name, self.caderno(docname, doctree))
+            caminho = caminho_do_caderno(docname).removeprefix("notebooks/")
+            grava(Path(self.outdir) / caminho, self.caderno(docname, doctree))
 
     def caderno(self, docname: str, doctree: nodes.document) -> str:
         """O notebook da página, em JSON."""
-        fonte = (RAIZ / f"{docname}.md").read_text("utf-8")
-        codigo = {
-            i: c
-            for i, c in enumerate(read_myst_markdown_notebook(fonte, self.env.myst_config).cells)
-            if c.cell_type == "code"
-        }
-        celulas: list[nbformat.NotebookNode] = []
+        lidas = le_caderno(le_texto(RAIZ / f"{docname}.md")).cells
+        codigo = {i: c for i, c in enumerate(lidas) if c.cell_type == "code"}
+        celulas: list[dict[str, object]] = []
         texto: list[str] = []
 
         def fecha_texto() -> None:
             if texto:
-                celulas.append(nbformat.v4.new_markdown_cell("\n\n".join(texto), id=f"texto-{len(celulas)}"))
+                celulas.append(
+                    {
+                        "cell_type": "markdown",
+                        "id": f"texto-{len(celulas)}",
+                        "metadata": {},
+                        "source": "\n\n".join(texto),
+                    }
+                )
                 texto.clear()
 
         def poe_codigo(ate: float) -> None:
@@ -427,7 +443,7 @@ class ConstrutorColab(Builder):
                 corpo, meta = celula.source, {"tags": etiquetas} if etiquetas else {}
                 if {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(etiquetas):
                     corpo, meta["cellView"] = f"#@title Código (clique para ver)\n{corpo}", "form"
-                celulas.append(nbformat.v4.new_code_cell(corpo, id=f"codigo-{i}", metadata=meta))
+                celulas.append(celula_de_codigo(corpo, f"codigo-{i}", meta))
 
         site = enderecos().pagina(docname)
         preparada = False
@@ -441,22 +457,22 @@ class ConstrutorColab(Builder):
                     f"*Este notebook acompanha [a página do livro]({site}). Comece pela célula abaixo.*"
                 )
                 fecha_texto()
-                celulas.append(
-                    nbformat.v4.new_code_cell(
-                        celula_de_preparo(), id="preparo", metadata={"cellView": "form"}
-                    )
-                )
-                celulas[-1].source = "#@title Preparo (rode primeiro)\n" + celulas[-1].source
+                preparo = "#@title Preparo (rode primeiro)\n" + celula_de_preparo()
+                celulas.append(celula_de_codigo(preparo, "preparo", {"cellView": "form"}))
                 preparada = True
         poe_codigo(float("inf"))
         fecha_texto()
-        caderno = nbformat.v4.new_notebook(
-            cells=celulas,
-            metadata={
-                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                "language_info": {"name": "python"},
-                "colab": {"provenance": []},
-            },
+        caderno = nbformat.from_dict(
+            {
+                "cells": celulas,
+                "metadata": {
+                    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                    "language_info": {"name": "python"},
+                    "colab": {"provenance": []},
+                },
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
         )
         nbformat.validate(caderno)
         return nbformat.writes(caderno) + "\n"

@@ -67,9 +67,14 @@ def sphinx(
 
 
 def gera_cadernos(destino: Path) -> dict[str, str]:
-    """Os notebooks de todas as páginas, por nome de arquivo. Não executa nada."""
+    """Os notebooks de todas as páginas, por caminho dentro de `notebooks/`. Não executa nada."""
     sphinx("colab", destino, CONSTRUCAO / ".doctrees-colab", {"nb_execution_mode": "off"}, calado=True)
-    return {p.name: p.read_text("utf-8") for p in sorted(destino.glob("*.ipynb"))}
+    return cadernos_em(destino)
+
+
+def cadernos_em(pasta: Path) -> dict[str, str]:
+    """O texto de cada notebook da pasta e das pastas dela, por caminho."""
+    return {p.relative_to(pasta).as_posix(): p.read_text("utf-8") for p in sorted(pasta.rglob("*.ipynb"))}
 
 
 def escreve_cadernos() -> None:
@@ -81,17 +86,16 @@ def escreve_cadernos() -> None:
         if not destino.exists() or destino.read_text("utf-8") != texto:
             grava(destino, texto)
             print(f"notebook: notebooks/{nome}")
-    for sobra in (RAIZ / "notebooks").glob("*.ipynb"):
-        if sobra.name not in novos:
-            sobra.unlink()
-            print(f"notebook: notebooks/{sobra.name} apagado (a página não existe mais)")
+    for sobra in cadernos_em(RAIZ / "notebooks").keys() - novos.keys():
+        (RAIZ / "notebooks" / sobra).unlink()
+        print(f"notebook: notebooks/{sobra} apagado (a página não existe mais)")
 
 
 def confere_cadernos() -> list[str]:
     """Uma mensagem por notebook que não está igual ao que a página gera."""
     with tempfile.TemporaryDirectory() as pasta:
         novos = gera_cadernos(Path(pasta))
-    no_disco = {p.name: p.read_text("utf-8") for p in (RAIZ / "notebooks").glob("*.ipynb")}
+    no_disco = cadernos_em(RAIZ / "notebooks")
     queixas = []
     for nome in sorted(novos.keys() | no_disco.keys()):
         pagina = f"book/{nome.removesuffix('.ipynb')}.md"

@@ -13,39 +13,14 @@ import hashlib
 import platform
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from ferramentas.celulas import Celula
+from ferramentas.importacoes import importa_o_pacote, modulos_importados
 from ferramentas.livro import PACOTE
 
 PAGINAS_GUARDADAS = 60  # quantas execuções o cache guarda antes de esquecer as mais antigas
-
-
-def modulos_importados(arvore: ast.AST) -> set[str]:
-    """Módulos do pacote que o código importa.
-
-    >>> sorted(modulos_importados(ast.parse("from homellm.data import x\\nimport homellm.ngram")))
-    ['data', 'ngram']
-    """
-    nomes: set[str] = set()
-    for no in ast.walk(arvore):
-        if isinstance(no, ast.Import):
-            nomes |= {a.name for a in no.names}
-        elif isinstance(no, ast.ImportFrom) and no.level == 0 and no.module:
-            nomes.add(no.module)
-            if no.module == PACOTE:
-                nomes |= {f"{PACOTE}.{a.name}" for a in no.names}
-    return {n.split(".")[1] for n in nomes if n.startswith(f"{PACOTE}.")}
-
-
-def importa_o_pacote(arvore: ast.AST) -> bool:
-    """O código importa o pacote ou algum módulo dele (e com isso o `__init__.py`)?"""
-    return any(
-        nome.split(".")[0] == PACOTE
-        for no in ast.walk(arvore)
-        if isinstance(no, (ast.Import, ast.ImportFrom))
-        for nome in ([no.module or ""] if isinstance(no, ast.ImportFrom) else [a.name for a in no.names])
-    )
 
 
 def fecho(modulos: set[str], raiz: Path) -> dict[str, ast.Module]:
@@ -57,20 +32,28 @@ def fecho(modulos: set[str], raiz: Path) -> dict[str, ast.Module]:
         arquivo = raiz / PACOTE / f"{nome}.py"
         if nome in visto or not arquivo.exists():
             continue
-        visto[nome] = ast.parse(arquivo.read_text("utf-8"))
+        visto[nome] = _arvore(arquivo.read_text("utf-8"))
         fila += sorted(modulos_importados(visto[nome]))
     return visto
 
 
+@cache  # um módulo entra na chave de quase todas as páginas
+def _arvore(texto: str) -> ast.Module:
+    return ast.parse(texto)
+
+
+@cache
+def _palavras(arvore: ast.AST) -> set[str]:
+    """As palavras das *strings* do código."""
+    textos = " ".join(
+        no.value for no in ast.walk(arvore) if isinstance(no, ast.Constant) and isinstance(no.value, str)
+    )
+    return set(re.findall(r"[\w-]+", textos))
+
+
 def dados_citados(arvores: Iterable[ast.AST], raiz: Path) -> list[Path]:
     """Arquivos de `data/` cujo nome aparece entre as *strings* do código."""
-    textos = " ".join(
-        no.value
-        for arvore in arvores
-        for no in ast.walk(arvore)
-        if isinstance(no, ast.Constant) and isinstance(no.value, str)
-    )
-    palavras = set(re.findall(r"[\w-]+", textos))
+    palavras = set().union(*map(_palavras, arvores))
     return [p for p in _dados(raiz) if palavras & {p.stem, p.relative_to(raiz / "data").parts[0]}]
 
 

@@ -1,7 +1,8 @@
 """Extensão do Sphinx: tudo o que o livro acrescenta ao Jupyter Book.
 
 - a execução guardada por página, com a chave de `execucao.py`;
-- o número do capítulo tirado do nome do arquivo (figuras, equações e exercícios o seguem);
+- o número do capítulo tirado do nome do arquivo, e a letra das páginas da oficina (figuras, equações e
+  exercícios os seguem);
 - a legenda «vai para homellm/x.py» nas células extraídas, e a volta da página da API ao capítulo;
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
 - a célula de preparo do Colab, recolhida, no começo de cada página;
@@ -27,7 +28,7 @@ from sphinx.transforms import SphinxTransform
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.classes import classes_que_crescem, nomes_definidos
 from ferramentas.execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
-from ferramentas.livro import RAIZ, caminho_do_caderno, numero_do_capitulo, paginas
+from ferramentas.livro import RAIZ, caminho_do_caderno, numeros_das_paginas, paginas
 from ferramentas.preparo import celula_de_preparo
 
 # ---------------------------------------------------------------- execução guardada
@@ -79,23 +80,24 @@ def _marca(app: Sphinx, docname: str, fonte: list[str]) -> None:
 
 
 def _numera_capitulos(original):
-    """Troca o primeiro número das seções pelo que está no nome do arquivo (03-atencao → 3)."""
+    """Troca o primeiro número das seções pelo do capítulo (03-atencao → 3) ou pela letra da oficina."""
 
     def assign_section_numbers(self: TocTreeCollector, env: BuildEnvironment) -> list[str]:
         antes = env.toc_secnumbers
         original(self, env)
+        da_pagina = numeros_das_paginas()
         for docname, numeros in env.toc_secnumbers.items():
-            capitulo = numero_do_capitulo(docname)
-            if capitulo is None:
+            if docname not in da_pagina:
                 continue
+            primeiro = da_pagina[docname]
             for ancora, numero in numeros.items():
                 if numero:
-                    numeros[ancora] = (capitulo, *numero[1:])
+                    numeros[ancora] = (primeiro, *numero[1:])
             for ref in env.tocs[docname].findall(nodes.reference):
                 if ref.get("secnumber"):
-                    ref["secnumber"] = [capitulo, *ref["secnumber"][1:]]
+                    ref["secnumber"] = [primeiro, *ref["secnumber"][1:]]
             if env.titles[docname].get("secnumber"):
-                env.titles[docname]["secnumber"] = [capitulo, *env.titles[docname]["secnumber"][1:]]
+                env.titles[docname]["secnumber"] = [primeiro, *env.titles[docname]["secnumber"][1:]]
         return [d for d, numeros in env.toc_secnumbers.items() if numeros != antes.get(d)]
 
     assign_section_numbers.do_livro = True

@@ -140,8 +140,14 @@ class BuscaSemAcento(SearchPortuguese):
 
     js_stemmer_rawcode = ""
 
+    def init(self, options: dict[str, str]) -> None:
+        super().init(options)
+        self._radicais: dict[str, str] = {}
+
     def stem(self, word: str) -> str:
-        return super().stem(sem_acento(word))
+        if word not in self._radicais:
+            self._radicais[word] = super().stem(sem_acento(word))
+        return self._radicais[word]
 
     @property
     def js_stemmer_code(self) -> str:  # type: ignore[override]

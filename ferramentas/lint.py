@@ -5,14 +5,15 @@ uso: python -m ferramentas.lint
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ferramentas.celulas import Celula, le_celulas, le_cercas
-from ferramentas.execucao import modulos_importados
-from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, paginas
+from ferramentas.importacoes import Grafo, importacoes
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, numero_do_capitulo, paginas
 
 
 def revisa(raiz: Path = RAIZ) -> list[str]:
@@ -28,21 +29,29 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
     ]
     celulas: list[Celula] = []
     documentados: set[str] = set()
+    inteiro = True  # todas as páginas foram lidas?
     for md in do_livro:
         pagina = md.relative_to(raiz).as_posix()
         try:
             texto = le_texto(md, raiz)
             da_pagina = le_celulas(md, raiz)
-            for celula in da_pagina:
-                celula.arvore()
             prosa = so_prosa(texto, pagina)
         except ErroDoLivro as erro:
             queixas.append(str(erro))
+            inteiro = False
             continue
+        for celula in da_pagina:
+            try:
+                celula.arvore()
+            except ErroDoLivro as erro:
+                queixas.append(str(erro))
+                inteiro = False
         celulas += da_pagina
         documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
         for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
             queixas.append(f"{pagina}:{linha}: {queixa}")
+    if not inteiro:  # o que uma página importa pode nascer no que não se leu
+        return queixas
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
     return queixas + [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
 
@@ -167,26 +176,39 @@ def _formula_torta(formula: str) -> str | None:
 
 
 def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
-    """Importações de módulo que não existe, ou que só nasce numa página seguinte."""
-    nascimento: dict[str, int] = {}
-    for i, celula in enumerate(celulas):
-        if celula.destino:
-            nascimento.setdefault(Path(celula.destino).stem, i)
-    for i, celula in enumerate(celulas):
-        for modulo in sorted(modulos_importados(celula.arvore())):
-            if modulo not in nascimento:
-                if modulo not in _nomes_do_pacote(celulas):
+    """Importações de módulo que não existe, que só nasce num capítulo seguinte, ou em círculo."""
+    grafo = Grafo(celulas)
+    do_pacote = _nomes_do_pacote(celulas)
+    ditas: set[tuple[str, str]] = set()  # uma queixa por página e módulo
+    for celula in celulas:
+        numero = numero_do_capitulo(celula.pagina.removesuffix(".md"))
+        for modulo, lugar in importacoes(celula):
+            if modulo not in grafo.nascimento:
+                if modulo not in do_pacote:
                     yield (
-                        celula.lugar,
+                        lugar,
                         f"importa {PACOTE}.{modulo}, que nenhuma célula do livro cria; confira o nome",
                     )
-            elif celulas[nascimento[modulo]].pagina != celula.pagina and nascimento[modulo] > i:
-                onde = celulas[nascimento[modulo]].lugar
-                yield (
-                    celula.lugar,
-                    f"importa {PACOTE}.{modulo}, que só nasce depois, em {onde}; "
-                    "um capítulo não depende dos seguintes",
-                )
+            elif numero is not None and (celula.pagina, modulo) not in ditas:
+                if caminho := grafo.ate_um_seguinte(modulo, numero):
+                    ditas.add((celula.pagina, modulo))
+                    onde = grafo.nascimento[caminho[-1]].lugar
+                    frase = f"importa {_cadeia(grafo, caminho)}, que só nasce depois, em {onde}"
+                    yield lugar, f"{frase}; um capítulo não depende dos seguintes"
+    for circulo in grafo.circulos():
+        yield (
+            grafo.setas[circulo[0]][circulo[1]],
+            f"importações em círculo: {_cadeia(grafo, circulo)}; "
+            "leve o que os dois usam para um módulo que não importe nenhum deles",
+        )
+
+
+def _cadeia(grafo: Grafo, caminho: list[str]) -> str:
+    """«homellm.a, que importa homellm.b (book/x.md:3), que importa …»."""
+    partes = [f"{PACOTE}.{caminho[0]}"]
+    for de, para in itertools.pairwise(caminho):
+        partes.append(f"que importa {PACOTE}.{para} ({grafo.setas[de][para]})")
+    return ", ".join(partes)
 
 
 def _sem_documentacao(celulas: list[Celula], documentados: set[str]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -38,9 +39,9 @@ class Enderecos:
         projeto = self.repositorio.split("://github.com/")[1]
         return f"https://colab.research.google.com/github/{projeto}/blob/{self.ramo}/{caderno}"
 
-    def instalacao(self) -> str:
-        """O pacote, com o que as páginas importam, no ramo ou etiqueta do livro: requisito para o pip."""
-        return f"{PACOTE}[paginas] @ {self.repositorio}/archive/{self.ramo}.zip"
+    def pacote(self) -> str:
+        """O repositório no ramo ou etiqueta do livro, num arquivo que o pip instala."""
+        return f"{self.repositorio}/archive/{self.ramo}.zip"
 
 
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
@@ -56,8 +57,13 @@ def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
 
 
 def _le_yaml(nome: str, raiz: Path) -> object:
+    return _yaml(nome, le_texto(raiz / nome, raiz))
+
+
+@lru_cache(maxsize=8)  # uma construção pergunta centenas de vezes pelos mesmos endereços
+def _yaml(nome: str, texto: str) -> object:
     try:
-        return yaml.safe_load(le_texto(raiz / nome, raiz))
+        return yaml.safe_load(texto)
     except yaml.YAMLError as erro:
         marca = getattr(erro, "problem_mark", None)
         linha = marca.line + 1 if marca else 1
@@ -84,6 +90,13 @@ def enderecos(raiz: Path = RAIZ) -> Enderecos:
             f"_config.yml: repository.url deve ser https://github.com/dono/projeto, e é {repo!r}"
         )
     return Enderecos(site.rstrip("/") + "/", repo.rstrip("/"), str(ramo))
+
+
+def extensoes(raiz: Path = RAIZ) -> frozenset[str]:
+    """As extensões de Markdown que `_config.yml` liga."""
+    config = _le_yaml("_config.yml", raiz)
+    lidas = config.get("parse", {}) if isinstance(config, dict) else {}
+    return frozenset(lidas.get("myst_enable_extensions", ()))
 
 
 def paginas(raiz: Path = RAIZ) -> list[Path]:
@@ -118,11 +131,24 @@ def numero_do_capitulo(docname: str) -> int | None:
     return int(achado[1]) if achado else None
 
 
+def numeros_das_paginas(raiz: Path = RAIZ) -> dict[str, int | str]:
+    """O que vem antes do ponto em “Figura 3.1” e “Figura B.1”: o capítulo, ou a letra da oficina."""
+    numeros: dict[str, int | str] = {}
+    letras = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    for pagina in paginas(raiz):
+        docname = pagina.relative_to(raiz).with_suffix("").as_posix()
+        if (capitulo := numero_do_capitulo(docname)) is not None:
+            numeros[docname] = capitulo
+        elif docname.startswith("book/oficina/"):
+            numeros[docname] = next(letras)
+    return numeros
+
+
 def caminho_do_caderno(docname: str) -> str:
     """Onde mora, no repositório, o notebook da página.
 
-    >>> caminho_do_caderno("book/02-dados")
-    'notebooks/02-dados.ipynb'
+    >>> caminho_do_caderno("book/02-dados"), caminho_do_caderno("book/oficina/pesos")
+    ('notebooks/02-dados.ipynb', 'notebooks/oficina/pesos.ipynb')
     """
     return f"notebooks/{docname.removeprefix('book/')}.ipynb"
 

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from ferramentas.livro import Enderecos, enderecos
+from ferramentas.livro import PACOTE, Enderecos, enderecos
 
+# O pip não troca um pacote por outro da mesma versão que venha de um endereço; o que vem de um arquivo, troca
+# sempre. Por isso a célula baixa o arquivo e, se ele é o mesmo da outra vez, não instala nada.
 MODELO = """\
 # Preparo: no Google Colab, instala o pacote do livro; em qualquer outro lugar, não faz nada.
 import sys
 
 if "google.colab" in sys.modules:
     import subprocess
+    from http.client import HTTPException
     from importlib.metadata import version
     from pathlib import Path
+    from urllib.request import urlopen
 
-    # o PyTorch do Colab fica como está
-    Path("torch.txt").write_text(f"torch=={{version('torch')}}\\n", "utf-8")
-    requisito = "{requisito}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "torch.txt", requisito], check=True)
+    endereco = "{endereco}"
+    arquivo = Path("{pacote}.zip").resolve()
+    try:
+        with urlopen(endereco, timeout=60) as resposta:
+            baixado = resposta.read()
+    except (OSError, HTTPException) as erro:
+        print(f"Sem rede, o pacote do livro não foi baixado ({{erro}}); rode esta célula de novo.")
+    else:
+        if not arquivo.exists() or arquivo.read_bytes() != baixado:
+            arquivo.write_bytes(baixado)
+            # o PyTorch do Colab fica como está
+            Path("torch.txt").write_text(f"torch=={{version('torch')}}\\n", "utf-8")
+            requisito = f"{pacote}[paginas] @ {{arquivo.as_uri()}}"
+            pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "torch.txt", requisito]
+            if subprocess.run(pip).returncode:
+                arquivo.unlink()
+                print("A instalação falhou; a causa está acima. Rode esta célula de novo.")
+            elif "{pacote}" in sys.modules:
+                print("O pacote mudou: reinicie a sessão e rode o notebook do começo.")
 
     import torch
 
@@ -24,5 +43,5 @@ if "google.colab" in sys.modules:
 
 
 def celula_de_preparo(publicos: Enderecos | None = None) -> str:
-    """O código da célula, com o requisito no ramo ou etiqueta que `_config.yml` nomeia."""
-    return MODELO.format(requisito=(publicos or enderecos()).instalacao())
+    """O código da célula, com o endereço do ramo ou etiqueta que `_config.yml` nomeia."""
+    return MODELO.format(pacote=PACOTE, endereco=(publicos or enderecos()).pacote())

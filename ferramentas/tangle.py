@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.classes import junta
-from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, numero_do_capitulo, paginas
+from ferramentas.importacoes import Grafo
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
 CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"
@@ -43,23 +44,19 @@ def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
 def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
     """Os módulos, por caminho, na ordem do livro.
 
-    `ate`: só os capítulos de número até este, mais as páginas que não são capítulo (a da API, que faz o
-    `__init__.py`): é o pacote como existe ao fim daquele capítulo. O que uma página dessas acrescenta a um
-    módulo que só nasce num capítulo seguinte fica de fora.
+    `ate`: só os dos capítulos de número até este, mais os da oficina que eles importam, direta ou
+    indiretamente, e o `__init__.py`: é o pacote como existe ao fim daquele capítulo.
     """
+    do_pacote = [c for md in paginas(raiz) for c in le_celulas(md, raiz) if c.destino is not None]
     por_modulo: dict[str, list[Celula]] = {}
-    por_nascer: set[str] = set()
-    for md in paginas(raiz):
-        numero = numero_do_capitulo(md.stem)
-        for celula in le_celulas(md, raiz):
-            if celula.destino is None:
-                continue
-            if ate is not None and numero is not None and numero > ate:
-                por_nascer.add(celula.destino)
-            elif celula.destino in por_modulo or celula.destino not in por_nascer:
-                celula.arvore()
-                por_modulo.setdefault(celula.destino, []).append(celula)
-    return {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
+    for celula in do_pacote:
+        celula.arvore()
+        por_modulo.setdefault(celula.destino, []).append(celula)
+    modulos = {caminho: _monta(caminho, celulas) for caminho, celulas in por_modulo.items()}
+    if ate is None:
+        return modulos
+    inclusos = Grafo(do_pacote).ao_fim_do_capitulo(ate)
+    return {caminho: modulo for caminho, modulo in modulos.items() if Path(caminho).stem in inclusos}
 
 
 def editado_a_mao(texto: str) -> bool:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: a63387c7b19d04b4792cdeb8dc0c1cb52e056322a0e4aa6e88017965cf028924
+# sha256 do que segue: 2ace1422acb8d736f8d876008e8e1a73b775cc7f9c31601cd0dcb8df913898f4
 """Onde as contas rodam, e como repetir os sorteios.
 
 >>> choose_device().type in ("cuda", "mps", "cpu")
@@ -29,11 +29,14 @@ def set_seed(seed: int) -> None:
     """Semeia os geradores globais do Python, do NumPy e do PyTorch (CPU e GPU).
 
     A mesma semente repete os mesmos sorteios na mesma máquina, com as mesmas versões.
+    Serve também um inteiro do NumPy.
 
-    Erros: `ValueError` se a semente não é um inteiro de 0 a 2**32 − 1, o intervalo que o NumPy aceita.
+    Erros: `ValueError` se a semente não é um inteiro de 0 a 2**32 − 1, o intervalo que o
+    NumPy aceita.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not integer or not 0 <= seed < 2**32:
         raise ValueError(f"a semente é um inteiro de 0 a {2**32 - 1}; veio {seed!r}")
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+    torch.manual_seed(int(seed))

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 5fce823b148557b6c3a72129eca7b98bc328ca341d8cbc484ceddf9243a5e14f
+# sha256 do que segue: b1cca4240206c31c09c5cf68b8136135d329141633436e7cf0675c265b9bacd3
 """Ler e gravar arquivos: texto e JSON com erros claros, gravação inteira ou nada.
 
 >>> path = Path(tempfile.mkdtemp()) / "notas.json"
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def read_text(path: str | Path) -> str:
-    """O texto de um arquivo UTF-8, com ou sem BOM; o fim de linha do Windows vira `\\n`.
+    """O texto de um arquivo UTF-8, com ou sem BOM; o fim de linha vira `\\n`.
 
     Erros: `FileNotFoundError`; `ValueError` com arquivo e linha se não é UTF-8.
     """
@@ -38,7 +38,9 @@ def read_text(path: str | Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: o arquivo não existe; confira o caminho") from None
+        raise FileNotFoundError(
+            f"{path}: o arquivo não existe; confira o caminho"
+        ) from None
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -54,14 +56,18 @@ def read_json(path: str | Path) -> dict[str, Any]:
     Erros: `FileNotFoundError`; `ValueError` se não é JSON, se não é um objeto ou se tem
     níveis demais.
     """
+    text = read_text(path)
     try:
-        data = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        data = json.loads(text)
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
         raise ValueError(
-            f"{path}:{error.lineno}: não é JSON, ou está truncado ({error.msg})"
+            f"{path}:{line}: não é JSON, ou está truncado ({error})"
         ) from error
     except RecursionError:
-        raise ValueError(f"{path}: JSON com níveis demais; não é um arquivo são") from None
+        raise ValueError(
+            f"{path}: JSON com níveis demais; não é um arquivo são"
+        ) from None
     if not isinstance(data, dict):
         raise ValueError(
             f"{path}: esperava um objeto JSON, e veio {type(data).__name__}"
@@ -114,7 +120,7 @@ _ADVICE = {
 
 
 def _explain(error: Exception, path: Path) -> OSError | None:
-    """O erro de gravação numa frase com caminho e saída; `None` se não é de gravação."""
+    """O erro de gravação numa frase com caminho e saída; `None` se é de outra coisa."""
     if isinstance(error, OSError):
         ours = (str(path), str(path.parent / ".homellm-"))
         if error.filename is not None and not str(error.filename).startswith(ours):
@@ -135,8 +141,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Se o bloco levanta uma exceção, `path` fica como estava, e nada sobra ao lado dele.
     Dois processos podem gravar o mesmo `path`: vale a gravação que terminou por último.
 
-    Erros: `OSError`, do mesmo tipo que o sistema levantou (disco cheio, pasta fechada ou
-    que não existe), numa frase que diz o arquivo e o que fazer.
+    Erros: `OSError`, do mesmo tipo que o sistema levantou (disco cheio, pasta fechada
+    ou que não existe), numa frase que diz o arquivo e o que fazer.
 
     >>> path = Path(tempfile.mkdtemp()) / "a.txt"
     >>> with replacing(path) as temporary:
@@ -184,12 +190,15 @@ def reading_tensors(path: str | Path) -> Iterator[Any]:
             yield file
     except SafetensorError as error:
         raise ValueError(
-            f"{path}: arquivo truncado ou estragado ({error}); baixe-o ou grave-o de novo"
+            f"{path}: arquivo truncado ou estragado ({error}); baixe-o ou grave-o de "
+            "novo"
         ) from error
 
 
 def compare_tensors(
-    expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], limit: int = 10
+    expected: Mapping[str, torch.Tensor],
+    found: Mapping[str, torch.Tensor],
+    limit: int = 10,
 ) -> str:
     """O que falta, o que sobra e o que tem outra forma; `""` se tudo casa.
 

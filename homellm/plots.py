@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 581460ae85894dc148b380e768d353b378d668f5c10cddedfc8201e65b966c18
+# sha256 do que segue: 4d873925deff6a7c3ef1d27246f1f413a0bc0c07b72dfcafb75e9d13bbc7da2c
 """Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 
 from __future__ import annotations
@@ -19,28 +19,40 @@ COLORS = {
 }
 
 
+def pyplot() -> Any:
+    """O módulo `matplotlib.pyplot`; sem ele, `ImportError` que diz como instalá-lo."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "os gráficos precisam do matplotlib; instale-o com: pip install matplotlib"
+        ) from error
+    return plt
+
+
 def book_style() -> None:
     """Aplica o estilo do livro ao matplotlib (muda `rcParams` da sessão inteira)."""
-    import matplotlib.pyplot as plt
-
+    plt = pyplot()
     ink, paper = COLORS["ink"], COLORS["paper"]
     plt.rcParams.update({
         "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "figure.facecolor": paper,
-        "savefig.facecolor": paper, "axes.facecolor": paper, "font.size": 11, "axes.titlesize": 12,
-        "axes.labelsize": 11, "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11,
-        "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "xtick.color": ink,
-        "ytick.color": ink, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "axes.axisbelow": True, "grid.color": ink, "grid.alpha": 0.12, "legend.frameon": False,
+        "savefig.facecolor": paper, "axes.facecolor": paper, "font.size": 11,
+        "axes.titlesize": 12, "axes.labelsize": 11, "xtick.labelsize": 11,
+        "ytick.labelsize": 11, "legend.fontsize": 11, "legend.frameon": False,
+        "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink,
+        "xtick.color": ink, "ytick.color": ink, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "grid.color": ink, "grid.alpha": 0.12, "figure.constrained_layout.use": True,
         "axes.prop_cycle": plt.cycler(color=[COLORS[key] for key in (
             "token", "probability", "embedding", "attention", "loss", "baseline", "text")]),
-        "figure.constrained_layout.use": True,
     })  # fmt: skip
 
 
 def decimal_comma(*axes: Any) -> None:
     """Troca o ponto decimal por vírgula nos números dos eixos x e y de cada `Axes`.
 
-    Eixos de categorias, com rótulos fixos ou logarítmicos ficam como estão. Chame depois de desenhar.
+    Eixos de categorias, com rótulos fixos ou logarítmicos ficam como estão. Chame depois
+    de desenhar.
     """
     from matplotlib.ticker import ScalarFormatter
 

@@ -70,6 +70,7 @@ def escreve_livro(raiz: Path, paginas: dict[str, str], fora_do_toc: tuple[str, .
     toc = "format: jb-book\nroot: book/index\n" + (f"chapters:\n{capitulos}" if nomes else "")
     (raiz / "_toc.yml").write_text(toc, "utf-8")
     for nome, texto in paginas.items():
+        (raiz / f"book/{nome}.md").parent.mkdir(exist_ok=True)
         (raiz / f"book/{nome}.md").write_text(texto, "utf-8")
     return raiz
 
@@ -112,7 +113,7 @@ class Livro:
             (raiz / pasta).mkdir()
         for desenho in ("logo.svg", "favicon.svg"):
             shutil.copy(REPO / "book/figuras" / desenho, raiz / "book/figuras")
-        fontes = [raiz / "_config.yml", *(raiz / "book").glob("*.md"), *(raiz / "data").glob("*")]
+        fontes = [raiz / "_config.yml", *(raiz / "book").rglob("*.md"), *(raiz / "data").glob("*")]
         self.fontes = {p: p.read_bytes() for p in fontes}
 
     def escreve(self, nome: str, texto: str) -> None:
@@ -159,5 +160,5 @@ class Livro:
         return {
             p.name: p.read_bytes()
             for pasta in ("homellm", "notebooks")
-            for p in (self.raiz / pasta).glob("*.*")
+            for p in (self.raiz / pasta).rglob("*.*")
         }

@@ -202,7 +202,7 @@ def test_enderecos_saem_todos_do_config(tmp_path):
     assert publicos.colab("notebooks/01-a.ipynb").endswith(
         "/github/dono/livro/blob/v1.2/notebooks/01-a.ipynb"
     )
-    assert publicos.instalacao() == "homellm[paginas] @ https://github.com/dono/livro/archive/v1.2.zip"
+    assert publicos.pacote() == "https://github.com/dono/livro/archive/v1.2.zip"
 
 
 @pytest.mark.parametrize(

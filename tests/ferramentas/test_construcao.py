@@ -104,8 +104,9 @@ def test_preparo_aparece_recolhido_so_nas_paginas_com_codigo(construido):
 
 
 def test_notebooks_nao_tem_sintaxe_myst(construido):
-    for caderno in (construido.raiz / "notebooks").glob("*.ipynb"):
-        assert restos_de_myst(construido.prosa(caderno.stem)) == [], caderno.name
+    for caderno in (construido.raiz / "notebooks").rglob("*.ipynb"):
+        nome = caderno.relative_to(construido.raiz / "notebooks").with_suffix("").as_posix()
+        assert restos_de_myst(construido.prosa(nome)) == [], nome
 
 
 @pytest.mark.parametrize("resto", ["{ref}`x`", ":::", "```{note}", "(a-b)=", "% oi", ":alt: x", "a[^n]"])
@@ -172,13 +173,27 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
         "#@title Código (clique para ver)",
         "1 + 1",
     ]
-    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.instalacao() in fontes[0]
+    assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.pacote() in fontes[0]
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
     assert all(c["outputs"] == [] and c["execution_count"] is None for c in codigos)
-    assert sorted(p.name for p in (construido.raiz / "notebooks").iterdir()) == [
-        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb"
+    notebooks = construido.raiz / "notebooks"
+    assert sorted(p.relative_to(notebooks).as_posix() for p in notebooks.rglob("*.ipynb")) == [
+        "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb", "oficina/fabrica.ipynb"
     ]  # fmt: skip
+
+
+def test_pagina_da_oficina_tem_letra_no_lugar_do_numero(construido):
+    for texto in (construido.pagina("oficina/fabrica"), construido.prosa("oficina/fabrica")):
+        for trecho in ("Figura A.1", "Exercício A.1", "Passo zero"):
+            assert trecho in texto, trecho
+    html = construido.le("_build/html/book/oficina/fabrica.html")
+    assert f'href="{PUBLICOS.colab("notebooks/oficina/fabrica.ipynb")}"' in html
+    assert 'href="../../_sources/book/oficina/fabrica.ipynb"' in html
+    baixado = construido.raiz / "_build/html/_sources/book/oficina/fabrica.ipynb"
+    assert baixado.read_bytes() == (construido.raiz / "notebooks/oficina/fabrica.ipynb").read_bytes()
+    assert '<h1><span class="section-number">A\u2007</span>A fábrica<a' in html
+    assert '<span class="section-number">A.1\u2007</span>Crescer<a' in html
 
 
 def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):

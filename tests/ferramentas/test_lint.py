@@ -44,8 +44,8 @@ RUINS = {  # nome: (corpo, linha contada do corpo, o que a queixa diz)
     ),
     "cifrão sem par": ("Seja $a + b.\n\nOutro.\n", 1, "fórmula aberta por $ que não fecha neste parágrafo"),
     "dinheiro": ("De R$ 5 a R$ 10.\n", 1, "R$ abre uma fórmula; se é dinheiro, escreva R\\$"),
-    "módulo inexistente": (celula("import homellm.x"), 1, "homellm.x, que nenhuma célula do livro cria"),
-    "nome inexistente": (celula("from homellm import x"), 1, "homellm.x, que nenhuma célula do livro cria"),
+    "módulo inexistente": (celula("import homellm.x"), 2, "homellm.x, que nenhuma célula do livro cria"),
+    "nome inexistente": (celula("from homellm import x"), 2, "homellm.x, que nenhuma célula do livro cria"),
     "módulo fora da API": (
         celula("x = 1", ":tangle: homellm/c.py"),
         1,
@@ -97,9 +97,65 @@ def test_capitulo_nao_importa_modulo_de_capitulo_posterior(tmp_path):
     }
     (queixa,) = revisa(escreve_livro(tmp_path, paginas))
     assert queixa == (
-        f"book/01-um.md:{PRIMEIRA_LINHA + 2}: importa homellm.b, que só nasce depois, em "
+        f"book/01-um.md:{PRIMEIRA_LINHA + 3}: importa homellm.b, que só nasce depois, em "
         f"book/02-dois.md:{PRIMEIRA_LINHA + 2}; um capítulo não depende dos seguintes"
     )
+
+
+def modulo(nome: str, *imports: str) -> str:
+    """Uma página que define um módulo que importa outros."""
+    codigo = "\n".join([*(f"import homellm.{i}" for i in imports), "x = 1"])
+    return CABECALHO + "# Página\n\n" + celula(codigo, f":tangle: homellm/{nome}.py", "")
+
+
+def test_capitulo_nao_depende_dos_seguintes_nem_por_meio_da_oficina(tmp_path):
+    paginas = {
+        "01-um": modulo("a", "files"),
+        "02-dois": modulo("b", "a", "files"),
+        "oficina/x": modulo("files", "more"),
+        "oficina/y": modulo("more", "a", "b"),  # o que impede o capítulo 1, e não o 2, de usar `files`
+        "api": CABECALHO + api("a", "b", "files", "more"),
+    }
+    (queixa,) = [q for q in revisa(escreve_livro(tmp_path, paginas)) if "em círculo" not in q]
+    codigo = PRIMEIRA_LINHA + 5
+    assert queixa == (
+        f"book/01-um.md:{codigo}: importa homellm.files, que importa homellm.more "
+        f"(book/oficina/x.md:{codigo}), que "
+        f"importa homellm.b (book/oficina/y.md:{codigo + 1}), que só nasce depois, em "
+        f"book/02-dois.md:{PRIMEIRA_LINHA + 2}; um capítulo não depende dos seguintes"
+    )
+
+
+def test_importacoes_em_circulo_dizem_a_cadeia(tmp_path):
+    paginas = {
+        "01-um": modulo("a"),
+        "oficina/x": modulo("b", "a", "c"),
+        "oficina/y": modulo("c", "d"),
+        "oficina/z": modulo("d", "b"),
+        "api": CABECALHO + api("a", "b", "c", "d"),
+    }
+    (queixa,) = revisa(escreve_livro(tmp_path, paginas))
+    codigo = PRIMEIRA_LINHA + 5
+    assert queixa == (
+        f"book/oficina/x.md:{codigo + 1}: importações em círculo: homellm.b, que importa homellm.c "
+        f"(book/oficina/x.md:{codigo + 1}), que importa homellm.d (book/oficina/y.md:{codigo}), que importa "
+        f"homellm.b (book/oficina/z.md:{codigo}); leve o que os dois usam para um módulo que não importe "
+        "nenhum deles"
+    )
+
+
+@pytest.mark.parametrize("ruim", ["%pip install x", "x = (1,"])
+def test_uma_celula_ruim_da_uma_queixa_so(tmp_path, ruim):
+    """As páginas que importam o módulo dela não têm culpa."""
+    paginas = {
+        "01-um": CABECALHO + "# Um\n\n" + celula(ruim, ":tangle: homellm/a.py", "") + "\n![](x)\n",
+        "02-dois": modulo("b", "a"),
+        "03-tres": modulo("c", "a", "b"),
+        "api": CABECALHO + api("b"),
+    }
+    da_celula, da_imagem = revisa(escreve_livro(tmp_path, paginas))
+    assert da_celula.startswith(f"book/01-um.md:{PRIMEIRA_LINHA + 5}: a célula não é Python puro")
+    assert "imagem sem texto alternativo" in da_imagem  # a prosa da página é conferida assim mesmo
 
 
 def test_pagina_fora_do_toc(tmp_path):

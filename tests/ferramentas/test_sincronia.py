@@ -10,7 +10,7 @@ import sys
 import nbformat
 
 from brinquedo import REPO, copia_o_projeto, restos_de_myst
-from ferramentas.livro import enderecos, paginas
+from ferramentas.livro import caminho_do_caderno, enderecos, paginas
 from ferramentas.tangle import compara, extrai
 
 IMPORTA = """
@@ -63,7 +63,7 @@ def test_notebooks_iguais_as_paginas(tmp_path):
 
 
 def test_notebooks_do_livro_nao_tem_sintaxe_myst():
-    cadernos = sorted((REPO / "notebooks").glob("*.ipynb"))
+    cadernos = sorted((REPO / "notebooks").rglob("*.ipynb"))
     assert cadernos
     for caderno in cadernos:
         for trecho in nbformat.read(caderno, as_version=4).cells:
@@ -78,14 +78,19 @@ def test_enderecos_do_leiame_sao_os_do_livro():
     do_site = set(re.findall(re.escape(publicos.site) + r"[^\s)>}\"]*", texto))
     assert do_site <= {publicos.site, *map(publicos.pagina, docnames)}
     do_colab = set(re.findall(r"https://colab\.research\.google\.com/github/[^\s)>\"]*", texto))
-    assert do_colab <= {publicos.colab(f"notebooks/{p.name}") for p in (REPO / "notebooks").glob("*.ipynb")}
+    assert do_colab <= {publicos.colab(caminho_do_caderno(d)) for d in docnames}
     assert do_site and do_colab
+    no_repositorio = (
+        re.escape(publicos.bruto("")) + "|" + re.escape(f"{publicos.repositorio}/blob/{publicos.ramo}/")
+    )
+    arquivos = re.findall(rf"(?:{no_repositorio})([^\s)>\"]*)", texto)
+    assert arquivos and all((REPO / arquivo).is_file() for arquivo in arquivos)
     pacotes = set(re.findall(re.escape(publicos.repositorio) + r"/archive/[^\s)>\"]*", texto))
-    assert pacotes <= {publicos.instalacao().partition(" @ ")[2]}
+    assert pacotes <= {publicos.pacote()}
 
 
 def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
-    pesados = "torch numpy matplotlib tiktoken pooch safetensors tqdm regex requests"
+    pesados = "torch numpy matplotlib tiktoken platformdirs certifi safetensors tqdm regex"
     fim = python(
         "import sys, homellm\n"
         f"print(homellm.__version__, sorted(set('{pesados}'.split()) & set(sys.modules)))\n"

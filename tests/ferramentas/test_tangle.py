@@ -49,10 +49,29 @@ def test_modulo_junta_as_celulas_na_ordem_do_livro_e_diz_de_onde_veio(raiz):
     assert a[2] == '"""A."""\n\n\ny = 2\n'
 
 
-def test_ate_um_capitulo_deixa_de_fora_os_seguintes_e_guarda_as_paginas_sem_numero(raiz):
-    assert list(extrai(raiz, ate=0)) == ["homellm/a.py", "homellm/__init__.py"]
-    assert "y = 2" not in extrai(raiz, ate=3)["homellm/a.py"].texto
-    assert extrai(raiz, ate=5) == extrai(raiz)
+def test_ate_um_capitulo_leva_da_oficina_o_que_ele_importa_e_mais_nada(tmp_path):
+    def pagina(nome: str, codigo: str) -> str:
+        return CABECALHO + "# P\n\n" + celula(codigo, f":tangle: homellm/{nome}.py")
+
+    paginas = {
+        "00-zero": pagina("a", "x = 1"),
+        "03-tres": pagina("b", "def f():\n    from homellm.perto import x"),
+        "05-cinco": pagina("c", "from homellm import solto"),
+        "oficina/um": pagina("perto", "import homellm.longe"),
+        "oficina/dois": pagina("longe", "import homellm.a"),
+        "oficina/tres": pagina("solto", "import homellm.c"),
+        "oficina/quatro": pagina("receita", "import homellm.c"),
+        "api": pagina("__init__", "import os"),
+    }
+    escreve_livro(tmp_path, paginas)
+    nomes = {n: [Path(c).stem for c in extrai(tmp_path, ate=n)] for n in (0, 3, 5)}
+    assert nomes == {
+        0: ["a", "__init__"],
+        3: ["a", "b", "perto", "longe", "__init__"],
+        5: ["a", "b", "c", "perto", "longe", "solto", "__init__"],
+    }
+    inteiro, ate_o_5 = extrai(tmp_path), extrai(tmp_path, ate=5)
+    assert len(inteiro) == 8 and all(ate_o_5[c] == inteiro[c] for c in ate_o_5)
 
 
 def test_sem_mudanca_nada_e_escrito(raiz):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ from nbclient import NotebookClient
 
 from brinquedo import REPO, copia_o_projeto
 
-CADERNOS = sorted((REPO / "notebooks").glob("*.ipynb"))
+CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
 # Os treinos de um caderno param no terceiro passo, os do pacote e, no capítulo 5, os da classe que ele mesmo
 # define. O que se confere aqui é que ele roda do começo ao fim; a construção já executa cada página inteira.
 POUCOS_PASSOS = """
@@ -63,7 +64,7 @@ def instalado(wheel, tmp_path_factory) -> Path:
 
 def test_wheel_leva_o_pacote_e_os_dados_e_nada_mais(wheel):
     nomes = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
-    pacote = {f"homellm/{p.name}" for p in (REPO / "homellm").glob("*.py")}
+    pacote = {f"homellm/{p.name}" for p in (REPO / "homellm").glob("*.py")} | {"homellm/py.typed"}
     dados = {
         f"homellm/_data/{p.relative_to(REPO / 'data').as_posix()}"
         for p in (REPO / "data").rglob("*")
@@ -73,18 +74,33 @@ def test_wheel_leva_o_pacote_e_os_dados_e_nada_mais(wheel):
     assert "homellm/_data/contos.txt" in nomes and "homellm/__init__.py" in nomes
 
 
+def importados_de_fora() -> set[str]:
+    """Os pacotes que os módulos de `homellm` importam, dentro e fora de funções."""
+    nomes = {
+        nome.split(".")[0]
+        for arquivo in (REPO / "homellm").glob("*.py")
+        for no in ast.walk(ast.parse(arquivo.read_text("utf-8")))
+        if isinstance(no, (ast.Import, ast.ImportFrom))
+        for nome in ([no.module or ""] if isinstance(no, ast.ImportFrom) else [a.name for a in no.names])
+    }
+    return nomes - sys.stdlib_module_names - {"homellm"}
+
+
 def test_metadados(wheel):
     conteudo = zipfile.ZipFile(wheel)
     nome = next(n for n in conteudo.namelist() if n.endswith(".dist-info/METADATA"))
     dados = message_from_string(conteudo.read(nome).decode("utf-8"))
     assert (dados["Name"], dados["License-Expression"]) == ("homellm", "MIT")
     assert dados["Requires-Python"] == ">=3.10"
-    assert {"livro", "paginas", "teste"} <= set(dados.get_all("Provides-Extra"))
-    assert "# Fazendo um LLM do Zero" in dados.get_payload()
+    assert {"graficos", "livro", "paginas", "teste"} <= set(dados.get_all("Provides-Extra"))
+    leiame = dados.get_payload()
+    assert "# Fazendo um LLM do Zero" in leiame
+    relativos = re.findall(r"\]\((?!https?://)[^)]*\)", leiame)
+    assert relativos == []  # no PyPI eles não levariam a nada
     assert any("LICENSE" in n for n in conteudo.namelist())
     exigidos = [r for r in dados.get_all("Requires-Dist") if "extra ==" not in r]
     nomes = {re.match(r"[\w-]+", r)[0] for r in exigidos}
-    assert nomes == {"torch", "tiktoken", "numpy", "safetensors", "pooch", "tqdm", "matplotlib"}
+    assert nomes == importados_de_fora() - {"matplotlib"}  # este, só os gráficos pedem
     assert all("==" not in r for r in exigidos)  # faixas folgadas: as versões exatas moram em constraints.txt
 
 

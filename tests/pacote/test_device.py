@@ -79,7 +79,15 @@ def test_dropout_and_init_repeat_on_the_chosen_device():
     assert torch.equal(run(), run())
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "7", None, True, np.int64(7)])
+@pytest.mark.parametrize("kind", [np.int64, np.uint32, np.int8])
+def test_numpy_integers_are_integers(kind):
+    set_seed(7)
+    expected = draws()
+    set_seed(kind(7))
+    assert draws() == expected
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "7", None, True, np.int64(-1), np.float64(7), np.True_])
 def test_bad_seed_is_named_and_changes_nothing(seed):
     set_seed(0)
     expected = draws()

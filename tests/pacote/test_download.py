@@ -6,22 +6,23 @@ import errno
 import hashlib
 import io
 import json
-import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
-import pooch
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from homellm import corpus
-from homellm.corpus import MANIFEST, FetchError, Remote, RemoteFile, fetch
+from homellm import download
+from homellm.download import MANIFEST, FetchError, NetworkError, Remote, RemoteFile, fetch, open_url
 
 BODY = bytes(range(256)) * 2_000  # 512 kB: vários pedaços de leitura
 SUM = hashlib.sha256(BODY).hexdigest()
@@ -187,22 +188,16 @@ def test_several_files_give_the_folder(server, monkeypatch, cache):
 
 def test_cache_folder_expands_the_home(monkeypatch):
     monkeypatch.setenv("HOMELLM_CACHE", "~/dados")
-    assert corpus.cache_dir() == Path.home() / "dados"
+    assert download.cache_dir() == Path.home() / "dados"
     monkeypatch.delenv("HOMELLM_CACHE")
-    assert corpus.cache_dir().name == "homellm"
+    assert download.cache_dir().name == "homellm"
 
 
-def test_pooch_is_silent_and_progress_comes_on_request(server, remote, capfd):
-    logger, said = pooch.get_logger(), []
-    listener = logging.Handler()
-    listener.emit = said.append
-    level = logger.level
-    logger.addHandler(listener)
+def test_progress_comes_only_on_request(server, remote, capfd):
     server.pages["/d"] = serve()
     remote(server.url("/d"))
     path = get()
-    logger.removeHandler(listener)
-    assert (capfd.readouterr(), said, logger.level) == (("", ""), [], level)
+    assert capfd.readouterr() == ("", "")
     path.unlink()
     get(progress=True)
     assert "dados.bin: 100%" in capfd.readouterr().err
@@ -281,14 +276,6 @@ def test_server_that_answers_another_range_starts_again(server, remote, cache):
     remote(server.url("/d"))
     assert get().read_bytes() == BODY
     assert server.ranges()[2] is None
-
-
-def test_short_body_is_noticed_even_if_the_http_library_says_nothing(tmp_path):
-    response = SimpleNamespace(
-        status_code=200, headers={"Content-Length": "10"}, iter_content=lambda size: iter([b"abc"])
-    )
-    with pytest.raises(corpus._Failure, match="caiu em 3 de 10 bytes"):
-        corpus._save(response, "http://x/d", tmp_path / "d.part", progress=False)
 
 
 def test_an_attempt_that_advances_does_not_count(server, remote):
@@ -409,7 +396,7 @@ def test_403_is_not_repeated(server, remote):
 
 def test_waits_between_attempts_double(server, remote, monkeypatch):
     waits: list[float] = []
-    monkeypatch.setattr(corpus.time, "sleep", waits.append)
+    monkeypatch.setattr(download.time, "sleep", waits.append)
     server.pages["/d"] = status(500)
     remote(server.url("/d"))
     with pytest.raises(FetchError):
@@ -452,6 +439,351 @@ def test_no_network(remote, cache):
     with pytest.raises(FetchError, match=r"(?s)sem conexão.*Confira a rede.*ponha-o em .*dados\.bin"):
         get(retries=0)
     assert files(cache) == []
+
+
+# ---------------------------------------------------------------- prazo, limite e espécie
+
+
+def drip(pause: float, body: bytes = BODY) -> Callable[[Handler], None]:
+    """Promete tudo e manda um byte por vez."""
+
+    def respond(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        for n in range(len(body)):
+            if handler.server.released.wait(pause):
+                return
+            handler.wfile.write(body[n : n + 1])
+
+    return respond
+
+
+def test_one_deadline_for_the_whole_download(server, remote):
+    server.pages["/d"] = drip(0.05)
+    remote(server.url("/d"), server.url("/d"), sha256=None)
+    start = time.monotonic()
+    with pytest.raises(FetchError, match=r"(?s)não terminou em 0\.5 s.*já veio é aproveitado"):
+        get(deadline=0.5)
+    assert time.monotonic() - start < 3
+
+
+def test_retries_stop_at_the_deadline(server, remote):
+    server.pages["/d"] = status(500)
+    remote(server.url("/d"))
+    start = time.monotonic()
+    with pytest.raises(FetchError):
+        get(deadline=0.5, retries=1000, wait=0.05)
+    assert time.monotonic() - start < 3
+
+
+def endless(handler: Handler) -> None:
+    """Sem dizer o tamanho, manda para sempre."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.close_connection = True
+    while not handler.server.released.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+@pytest.mark.parametrize("size", [5000, None])
+def test_never_more_bytes_than_the_size_or_the_limit(server, monkeypatch, cache, size):
+    monkeypatch.setattr(download, "_LIMIT", 300_000)
+    file = RemoteFile("a.txt", (server.url("/d"),), size=size)
+    monkeypatch.setitem(MANIFEST, "x", Remote("x", "CC0", (file,)))
+    server.pages["/d"] = endless
+    with pytest.raises(FetchError, match=f"veio mais que {size or 300_000} bytes"):
+        get(retries=0)
+    assert sum(p.stat().st_size for p in cache.rglob("*.part")) < 500_000
+    server.pages["/d"] = serve()
+    with pytest.raises(FetchError, match=f"o arquivo de lá tem {len(BODY)} bytes: é outro"):
+        get()
+    assert len(server.requests) == 2
+
+
+def weights(n: int = 3) -> bytes:
+    return save({"x": np.zeros(n, np.float32)})
+
+
+HTML = b"\n<!DOCTYPE html><title>Entre na rede</title>"
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good", "reason"),
+    [
+        ("a.json", HTML, b"{}", "página da web"),
+        ("a.json", b'{"vocab_size": 50', b'{"vocab_size": 5}', "não é JSON, ou está truncado"),
+        ("a.json", b"[1, 2]", b"{}", "esperava um objeto JSON"),
+        ("a.json", b"[" * 100_000, b"{}", "níveis demais"),
+        ("a.txt", b"", b"oi", "veio vazio"),
+        ("a.txt", b"\xef\xbb\xbf<HTML>", b"oi", "página da web"),
+        ("a.txt", b"p\xe3o", "pão".encode(), "não é UTF-8"),
+        ("a.safetensors", HTML, weights(), "página da web"),
+        ("a.safetensors", weights()[:-1], weights(), "está estragado"),
+        ("a.safetensors", b"x" * 100, weights(), "está estragado"),
+        ("pytorch_model.bin", b"nada disso", b"PK\x03\x04", "não são pesos do PyTorch"),
+        ("a.qualquer", b"", b"oi", "veio vazio"),
+    ],
+)
+def test_without_a_sum_the_kind_is_checked_and_nothing_bad_stays(
+    server, remote, cache, name, bad, good, reason
+):
+    server.pages["/d"] = serve(bad, kind="application/octet-stream", etag="")
+    if not bad:
+        server.pages["/d"] = status(200)
+    remote(server.url("/d"), sha256=None, name=name)
+    for _ in range(2):
+        with pytest.raises(FetchError, match=reason):
+            get()
+        assert files(cache) == []
+    server.pages["/d"] = serve(good, etag="")  # o servidor foi consertado
+    assert get().read_bytes() == good
+    assert files(cache) == [f"x/{name}", "x/sha256.json"]
+
+
+def test_bad_file_put_by_hand_says_to_delete_it(remote, cache):
+    remote(closed_port(), sha256=None, name="a.json")
+    (cache / "x").mkdir(parents=True)
+    (cache / "x/a.json").write_bytes(HTML)
+    with pytest.raises(FetchError, match=r"a\.json não serve \(.*página da web.*\)\. Apague-o"):
+        get()
+    assert not (cache / "x/sha256.json").exists()
+
+
+@pytest.mark.parametrize("broken", [b"", b"[]", b"\xff", b'{"dados.bin": ', b"[" * 100_000])
+def test_broken_notes_say_to_delete_them(server, remote, cache, broken):
+    server.pages["/d"] = serve()
+    remote(server.url("/d"), sha256=None)
+    get()
+    (cache / "x/sha256.json").write_bytes(broken)
+    with pytest.raises(FetchError, match=r"sha256\.json:.*Apague .*sha256\.json e chame fetch de novo"):
+        get()
+
+
+def test_compressed_without_being_asked(server, remote, cache):
+    def squeezed(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", "3")
+        handler.end_headers()
+        handler.wfile.write(b"abc")
+
+    server.pages["/d"] = squeezed
+    remote(server.url("/d"), sha256=None)
+    with pytest.raises(FetchError, match="veio comprimido"):
+        get()
+
+
+# ---------------------------------------------------------------- dois processos, morte, disco de verdade
+
+CHILD = """
+import sys
+from homellm.download import MANIFEST, FetchError, Remote, RemoteFile, fetch
+MANIFEST["x"] = Remote("x", "CC0", (RemoteFile("dados.bin", (sys.argv[1],), sys.argv[2] or None),))
+if len(sys.argv) > 3:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    print(fetch("x", progress=False, timeout=20, wait=0))
+except FetchError as error:
+    print("FetchError", error)
+"""
+
+
+def child(*args: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", CHILD, *args], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_download_once_and_both_get_the_file(server, remote, cache):
+    def slow(handler: Handler) -> None:
+        time.sleep(1)
+        serve()(handler)
+
+    server.pages["/d"] = slow
+    children = [child(server.url("/d"), "") for _ in range(2)]
+    said = [one.communicate(timeout=60)[0].strip() for one in children]
+    assert said == [str(cache / "x/dados.bin")] * 2 and len(server.requests) == 1
+    assert (cache / "x/dados.bin").read_bytes() == BODY
+    assert json.loads((cache / "x/sha256.json").read_text()) == {"dados.bin": SUM}
+
+
+def test_process_that_waits_too_long_for_the_other_says_so(server, remote, cache):
+    server.pages["/d"] = silence
+    remote(server.url("/d"))
+    with child(server.url("/d"), SUM) as other:
+        while not server.requests:
+            time.sleep(0.01)
+        with pytest.raises(FetchError, match="outro processo está baixando o mesmo"):
+            get(deadline=0.3)
+        other.kill()
+
+
+def test_killed_download_goes_on_from_where_it_was(server, remote, cache):
+    def stall(handler: Handler) -> None:
+        serve(cut=300_000)(handler)
+        handler.wfile.flush()
+        handler.server.released.wait(20)
+
+    server.pages["/d"] = in_turn(stall, serve())
+    remote(server.url("/d"))
+    with child(server.url("/d"), SUM) as one:
+        part = cache / "x/dados.bin.part"
+        while not (part.exists() and part.stat().st_size):
+            time.sleep(0.01)
+        one.kill()
+    kept = part.stat().st_size
+    assert get().read_bytes() == BODY and server.ranges()[-1] == f"bytes={kept}-"
+    assert files(cache) == ["x/dados.bin"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="RLIMIT_FSIZE é do POSIX")
+def test_full_disk_for_real(server, remote, cache):
+    server.pages["/d"] = serve()
+    said = child(server.url("/d"), SUM, "100000").communicate(timeout=60)[0]
+    assert "FetchError 'x': o disco encheu" in said and "HOMELLM_CACHE" in said
+    assert files(cache) == []
+
+
+# ---------------------------------------------------------------- open_url
+
+
+def ask(url: str, deadline: float = 5.0, max_bytes: int = 10**7, **options) -> tuple[int, bytes]:
+    with open_url(url, deadline=deadline, max_bytes=max_bytes, **options) as reply:
+        return reply.status, reply.read()
+
+
+def test_open_url_gives_status_headers_and_body(server):
+    server.pages |= {"/ok": serve(b"corpo"), "/nao": status(404)}
+    assert ask(server.url("/ok")) == (200, b"corpo")
+    assert ask(server.url("/nao")) == (404, b"")
+    with open_url(server.url("/ok"), deadline=5, max_bytes=100) as reply:
+        assert reply.headers["ETag"] == '"v1"' and b"".join(reply.chunks) == b"corpo"
+
+
+def test_open_url_posts(server, monkeypatch):
+    def echo(handler: Handler) -> None:
+        handler.server.pages["/eco"](handler)
+
+    def answer(handler: Handler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        serve(handler.headers["Content-Type"].encode() + b" " + body)(handler)
+
+    monkeypatch.setattr(Handler, "do_POST", echo, raising=False)
+    server.pages["/eco"] = answer
+    headers = {"Content-Type": "application/json"}
+    assert ask(server.url("/eco"), data=b"{}", headers=headers) == (200, b"application/json {}")
+
+
+def test_open_url_follows_redirects_but_never_to_a_file(server):
+    def to(place: str) -> Callable[[Handler], None]:
+        def respond(handler: Handler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", place)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        return respond
+
+    server.pages |= {"/a": to("/b"), "/b": serve(b"ali"), "/f": to("file:///etc/passwd"), "/r": to("/r")}
+    assert ask(server.url("/a")) == (200, b"ali")
+    assert ask(server.url("/f")) == (302, b"")
+    assert ask(server.url("/r"))[0] == 302
+    server.pages["/z"] = to("http://[::1")
+    with pytest.raises(NetworkError, match="endereço malformado"):
+        ask(server.url("/z"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "localhost:11434", "ftp://a/b", "file:///etc/passwd", "http://", "http://a b/",
+            "http://a:porta/", "http://a\r\nX: 1/", "http://café.br/", ""]
+)  # fmt: skip
+def test_open_url_refuses_what_is_not_an_address(url):
+    with pytest.raises(ValueError, match="não é um endereço http .*corrija-o"):
+        ask(url)
+
+
+def raw_server(respond: Callable[[socket.socket], None]) -> str:
+    """Um servidor que fala o que quiser, mal ou bem, com quem chegar."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with listener, listener.accept()[0] as connection:
+            try:
+                connection.recv(65536)
+                respond(connection)
+            except OSError:
+                pass  # o cliente desistiu
+
+    threading.Thread(target=answer, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def again_and_again(start: bytes, piece: bytes, pause: float = 0.02) -> Callable[[socket.socket], None]:
+    def respond(connection: socket.socket) -> None:
+        connection.sendall(start)
+        for _ in range(1000 if pause else 10**9):
+            connection.sendall(piece)
+            time.sleep(pause)
+
+    return respond
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        again_and_again(b"", b"H"),
+        again_and_again(OK, b"x"),
+        again_and_again(OK, b"X: 1\r\n", 0.1),
+        again_and_again(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        again_and_again(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0),
+        again_and_again(OK + b"Content-Length: 5000\r\n\r\n", b"x"),
+        again_and_again(OK + b"\r\n", b"x"),
+        again_and_again(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        again_and_again(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+        lambda connection: time.sleep(10),
+    ],
+    ids="status cabeçalho cabeçalhos continue continue-veloz corpo sem-tamanho pedaços tamanho nada".split(),
+)
+def test_one_deadline_covers_connection_headers_and_body(respond):
+    start = time.monotonic()
+    with pytest.raises(NetworkError, match=r"não terminou em 0\.4 s|não é HTTP"):
+        ask(raw_server(respond), deadline=0.4)
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"", "a conexão caiu no meio"),
+        (b"oi, tudo bem?\r\n\r\n", "não é HTTP"),
+        (OK + b"Content-Length: 9\r\n\r\nabc", "a conexão caiu em 3 de 9 bytes"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", "a conexão caiu no meio"),
+        (OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "não é HTTP"),
+        (OK + b"X: 1\r\n" * 200 + b"\r\n", "não é HTTP"),
+        (OK + b"\r\n" + b"x" * 2000, "veio mais que 1000 bytes"),
+        (OK + b"Content-Length: 2000\r\n\r\n" + b"x" * 2000, "veio mais que 1000 bytes"),
+    ],
+)
+def test_open_url_says_in_one_sentence_what_went_wrong(said, reason):
+    with pytest.raises(NetworkError, match=reason):
+        ask(raw_server(lambda connection: connection.sendall(said)), max_bytes=1000)
+
+
+def test_open_url_without_a_server():
+    with pytest.raises(NetworkError, match="sem conexão com o servidor"):
+        ask(closed_port())
+
+
+def test_proxies_of_the_environment_are_used_only_when_wanted(server, monkeypatch):
+    server.pages["/d"] = serve(b"direto")
+    monkeypatch.setenv("http_proxy", closed_port())
+    monkeypatch.setenv("no_proxy", "")
+    assert ask(server.url("/d"), proxies=False) == (200, b"direto")
+    with pytest.raises(NetworkError, match="sem conexão"):
+        ask(server.url("/d"))
 
 
 # ---------------------------------------------------------------- disco
@@ -531,7 +863,49 @@ def test_zip_that_leaves_the_folder_is_refused(server, remote, cache, evil):
 def test_zip_that_is_not_a_zip(server, remote, cache):
     server.pages["/d"] = serve(b"nada disso")
     remote(server.url("/d"), sha256=None, name="d.zip", unpack=True)
+    with pytest.raises(FetchError, match="não é um zip"):
+        get()
+    remote(server.url("/d"), sha256=hashlib.sha256(b"nada disso").hexdigest(), name="d.zip", unpack=True)
     with pytest.raises(FetchError, match="não é um zip confiável"):
+        get()
+    assert files(cache) == []
+
+
+def patched(content: bytes, offset_local: int, offset_central: int, value: int) -> bytes:
+    """O zip com um campo de 16 bits trocado, no cabeçalho do membro e no índice."""
+    data, central = bytearray(content), content.index(b"PK\x01\x02")
+    for place in (offset_local, central + offset_central):
+        data[place : place + 2] = value.to_bytes(2, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (patched(zipped(a=b"segredo"), 6, 8, 1), "está cifrado"),
+        (patched(zipped(a=b"segredo"), 8, 10, 97), "compressão que o livro não lê"),
+        (zipped(**{str(n): b"" for n in range(10_001)}), "10001 arquivos"),
+    ],
+)
+def test_strange_zips_are_one_clear_sentence(server, remote, cache, content, message):
+    server.pages["/d"] = serve(content)
+    remote(server.url("/d"), sha256=None, name="d.zip", unpack=True)
+    with pytest.raises(FetchError, match=rf"d\.zip não é um zip confiável \(.*{message}.*foi apagado"):
+        get()
+    assert files(cache) == []
+
+
+def test_zip_that_fills_the_disk_is_refused_before_it_is_opened(server, remote, cache, monkeypatch):
+    monkeypatch.setattr(download, "_UNPACKED_LIMIT", 1 << 24)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        with bundle.open("zeros", "w") as member:
+            for _ in range(17):
+                member.write(bytes(1 << 20))
+    assert len(buffer.getvalue()) < 1 << 15
+    server.pages["/d"] = serve(buffer.getvalue())
+    remote(server.url("/d"), sha256=None, name="d.zip", unpack=True)
+    with pytest.raises(FetchError, match="17825792 bytes, mais que o limite"):
         get()
     assert files(cache) == []
 

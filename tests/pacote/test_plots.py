@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -10,7 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgb
 
-from homellm.plots import COLORS, book_style, decimal_comma
+from homellm.plots import COLORS, book_style, decimal_comma, pyplot
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,14 @@ def luminance(color):
 def test_colors_are_distinct_and_ink_reads_on_paper():
     assert len(set(COLORS.values())) == len(COLORS) == 9
     assert (luminance(COLORS["paper"]) + 0.05) / (luminance(COLORS["ink"]) + 0.05) > 7
+
+
+def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch):
+    assert pyplot() is plt
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    for draws in (pyplot, book_style):
+        with pytest.raises(ImportError, match="instale-o com: pip install matplotlib"):
+            draws()
 
 
 def test_book_style_sets_size_paper_and_letters():

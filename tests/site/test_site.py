@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from ferramentas.livro import RAIZ, enderecos, numero_do_capitulo, paginas
+from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, numero_do_capitulo, paginas
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
@@ -117,7 +117,7 @@ def site_construido() -> None:
 
 
 def todas() -> list[Path]:
-    return sorted(SITE.glob("*.html")) + sorted((SITE / "book").glob("*.html"))
+    return sorted(SITE.glob("*.html")) + sorted((SITE / "book").rglob("*.html"))
 
 
 # ---------------------------------------------------------------- ligações, imagens, recursos
@@ -220,9 +220,9 @@ def test_o_botao_do_colab_leva_a_um_notebook_que_existe(documento: str) -> None:
 @pytest.mark.parametrize("documento", DOCUMENTOS)
 def test_o_botao_de_baixar_serve_o_notebook_do_repositorio(documento: str) -> None:
     for endereco in botoes(documento, "btn-baixar-button"):
-        servido = (SITE / "book" / endereco).resolve()
-        assert servido.read_bytes() == (RAIZ / f"notebooks/{servido.name}").read_bytes()
-        assert servido.stem == documento.removeprefix("book/")
+        servido = (SITE / f"{documento}.html").parent.joinpath(endereco).resolve()
+        assert servido == SITE / f"_sources/{documento}.ipynb"
+        assert servido.read_bytes() == (RAIZ / caminho_do_caderno(documento)).read_bytes()
     assert len(botoes(documento, "btn-baixar-button")) == len(botoes(documento, "btn-colab-button"))
 
 
@@ -365,7 +365,8 @@ def test_o_cabecalho_da_pagina(documento: str) -> None:
     [canonico] = [n.atributos["href"] for n in raiz.todos("link") if n.atributos["rel"] == "canonical"]
     assert canonico == enderecos().pagina(documento)
     [icone] = [n.atributos["href"] for n in raiz.todos("link") if n.atributos["rel"] == "icon"]
-    assert (SITE / "book" / icone).resolve().read_bytes() == (RAIZ / "book/figuras/favicon.svg").read_bytes()
+    servido = (SITE / f"{documento}.html").parent.joinpath(icone).resolve()
+    assert servido.read_bytes() == (RAIZ / "book/figuras/favicon.svg").read_bytes()
 
 
 @pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
@@ -394,4 +395,5 @@ def test_o_endereco_do_site_e_um_so() -> None:
 
 def test_nenhum_notebook_sem_pagina() -> None:
     da_pagina = {f"{d.removeprefix('book/')}.ipynb" for d in DOCUMENTOS if botoes(d, "btn-colab-button")}
-    assert {p.name for p in (RAIZ / "notebooks").glob("*.ipynb")} == da_pagina
+    pasta = RAIZ / "notebooks"
+    assert {p.relative_to(pasta).as_posix() for p in pasta.rglob("*.ipynb")} == da_pagina
