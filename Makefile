@@ -39,3 +39,60 @@ servir:
 limpar:
 	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente
+.PHONY: ci teste-pacote teste-mais-novo enderecos somas colab pacote zip
+.PHONY: previa limpa-previas publica confere-etiqueta publica-versao
+
+ci:
+	@bash .ci/run
+
+teste-pacote:
+	@$(PYTHON) ferramentas/testa_pacote.py
+
+teste-mais-novo:
+	@$(PYTHON) ferramentas/testa_pacote.py --torch mais-novo
+
+enderecos:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.enderecos_de_fora
+
+somas:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.somas
+
+pacote:
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@rm -rf dist
+	@$(PY) -m build --outdir dist
+	@$(PY) -m twine check --strict dist/*
+
+zip:
+	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
+	@cd _build && rm -f fazendo-um-llm-do-zero.zip && $(PYTHON) -m zipfile -c fazendo-um-llm-do-zero.zip html
+	@echo "_build/fazendo-um-llm-do-zero.zip"
+
+# O resto fala com o GitHub: gh entra com o GH_TOKEN, e o git usa a entrada do gh.
+previa:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.previa publica "$$PASTA" --sha "$$SHA"
+
+limpa-previas:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.previa limpa
+
+publica:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.ramo_do_site "$$PASTA"
+
+confere-etiqueta:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@$(PYTHON) -m ferramentas.versao --etiqueta "$$ETIQUETA"
+
+publica-versao:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@$(PYTHON) -m ferramentas.versao --notas > notas.md
+	@gh release create "$$ETIQUETA" --verify-tag --title "$$ETIQUETA" --notes-file notas.md "$$PASTA"/*

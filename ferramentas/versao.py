@@ -2,6 +2,7 @@
 
 uso: python -m ferramentas.versao                 confere que os quatro concordam
      python -m ferramentas.versao --notas [0.2.0]  imprime o que mudou nessa versão
+     python -m ferramentas.versao --etiqueta v0.2.0  confere que o commit é o dessa versão, pronto a publicar
      python -m ferramentas.versao 0.2.0            prepara a versão: escreve o número e a data, fixa a etiqueta
 
 A fonte é `pyproject.toml`. `CITATION.cff` repete o número e a data; `CHANGELOG.md` tem uma seção para ele; em
@@ -74,6 +75,20 @@ def confere(raiz: Path = RAIZ) -> list[str]:
     return queixas
 
 
+def confere_etiqueta(etiqueta: str, raiz: Path = RAIZ) -> list[str]:
+    """O que falta a este commit para ser o da etiqueta, além do que `confere` diz."""
+    esperada = f"v{versao(raiz)}"
+    queixas = confere(raiz)
+    if etiqueta != esperada:
+        queixas.append(f"a etiqueta é {etiqueta}, e pyproject.toml pede {esperada}")
+    if (ramo := enderecos(raiz).ramo) != etiqueta:
+        queixas.append(
+            f"_config.yml: repository.branch é {ramo}; no commit da etiqueta tem de ser {etiqueta}, "
+            "e os notebooks, gerados com ele (python -m ferramentas.versao o prepara)"
+        )
+    return queixas
+
+
 def prepara(nova: str, raiz: Path = RAIZ, hoje: datetime.date | None = None) -> None:
     """Escreve a versão nova em toda parte e passa o que estava em «Ainda não publicado» para ela."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", nova):
@@ -98,6 +113,7 @@ def main(argumentos: list[str] | None = None) -> int:
     opcoes = argparse.ArgumentParser(description="a versão do livro")
     opcoes.add_argument("numero", nargs="?", help="a versão nova, a preparar")
     opcoes.add_argument("--notas", action="store_true", help="só imprime o que mudou na versão")
+    opcoes.add_argument("--etiqueta", help="confere que este commit é o da etiqueta")
     escolhidas = opcoes.parse_args(argumentos)
     try:
         if escolhidas.notas:
@@ -110,7 +126,7 @@ def main(argumentos: list[str] | None = None) -> int:
                 f"v{escolhidas.numero}, envie-a, e no commit seguinte devolva main a repository.branch, em _config.yml."
             )
             return 0
-        queixas = confere()
+        queixas = confere_etiqueta(escolhidas.etiqueta) if escolhidas.etiqueta is not None else confere()
     except ErroDoLivro as erro:
         queixas = [str(erro)]
     print("\n".join(queixas), end="\n" if queixas else "")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import http.server
 import json
 import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from brinquedo import REPO
 
-from ferramentas import avisa, enderecos_de_fora, previa, testa_pacote, versao
+from ferramentas import avisa, enderecos_de_fora, previa, somas, testa_pacote, versao
 from ferramentas.livro import ErroDoLivro
 from ferramentas.ramo_do_site import NaoPublicou, confere_destino, publica
+from homellm.download import RemoteFile
 
 FLUXOS = sorted((REPO / ".github/workflows").glob("*.yml"))
 ACAO = re.compile(r"uses: ([\w./-]+)@([0-9a-f]{40}) # v[\d.]+$")
@@ -148,6 +151,7 @@ def livro_com_versao(tmp_path) -> Path:
 def test_os_quatro_lugares_da_versao_concordam():
     assert versao.confere() == []
     assert versao.notas(versao.versao())
+    assert any("repository.branch é main" in q for q in versao.confere_etiqueta(f"v{versao.versao()}"))
 
 
 def test_preparar_uma_versao_escreve_em_toda_parte(livro_com_versao):
@@ -162,6 +166,8 @@ def test_preparar_uma_versao_escreve_em_toda_parte(livro_com_versao):
     assert versao.versao(livro_com_versao) == "0.2.0"
     assert versao.notas("0.2.0", livro_com_versao) == novidade
     assert versao.notas("Ainda não publicado", livro_com_versao) == ""
+    assert versao.confere_etiqueta("v0.2.0", livro_com_versao) == []
+    assert any("a etiqueta é v0.3.0" in q for q in versao.confere_etiqueta("v0.3.0", livro_com_versao))
     assert "branch: v0.2.0" in (livro_com_versao / "_config.yml").read_text("utf-8")
     with pytest.raises(ErroDoLivro, match="nada em"):
         versao.prepara("0.3.0", livro_com_versao)
@@ -205,20 +211,40 @@ def test_os_limites_de_cada_escolha_de_pytorch():
 
 class Servidor(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response({"/sim": 200, "/robo": 403}.get(self.path, 404))
+        corpo = b"sim" if self.path == "/sim" else b""
+        self.send_response({"/sim": 200, "/vazio": 200, "/robo": 403}.get(self.path, 404))
+        self.send_header("Content-Length", str(len(corpo)))
         self.end_headers()
+        self.wfile.write(corpo)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-def test_endereco_que_responde_que_recusa_robo_e_que_nao_existe():
+@pytest.fixture
+def base() -> Iterator[str]:
+    """O endereço de um servidor de mentira."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Servidor) as servidor:
         threading.Thread(target=servidor.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{servidor.server_port}"
-        respostas = [enderecos_de_fora.situacao(base + p) for p in ("/sim", "/robo", "/nao")]
+        yield f"http://127.0.0.1:{servidor.server_port}"
         servidor.shutdown()
+
+
+def test_endereco_que_responde_que_recusa_robo_e_que_nao_existe(base):
+    respostas = [enderecos_de_fora.situacao(base + p) for p in ("/sim", "/robo", "/nao")]
     assert respostas == ["", "recusa robôs: 403", "não serve: 404"]
+
+
+def test_o_arquivo_remoto_que_mudou_e_o_que_sumiu_sao_ditos(base):
+    def do(caminho: str, **conhecido: object) -> str:
+        return somas.queixa(RemoteFile("x.txt", (base + caminho,), **conhecido), base + caminho)
+
+    certa = hashlib.sha256(b"sim").hexdigest()
+    assert do("/sim") == do("/sim", sha256=certa) == do("/sim", size=3) == ""
+    assert do("/sim", sha256="0" * 64) == "a soma SHA-256 é outra"
+    assert do("/sim", size=4) == "tem 3 bytes, e o manifesto diz 4"
+    assert do("/nao") == "o servidor respondeu 404"
+    assert do("/vazio") == "veio vazio"
 
 
 def test_os_enderecos_de_fora_sao_achados_e_os_do_livro_ficam_de_fora():
