@@ -2,14 +2,16 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
+# as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
+CONFERENCIAS := cadernos exemplos tipos pacote paginas estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro teste verificar servir limpar
+.PHONY: ajuda livro teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
-	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais aos capítulos, prosa, estilo, doctests"
+	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
 
@@ -24,12 +26,21 @@ teste:
 
 verificar:
 	@$(PYTHON) ferramentas/ambiente.py teste
-	@$(PY) -m ferramentas.tangle --check
-	@$(PY) -m ferramentas.lint
-	@$(PY) -m ferramentas.construir --confere-cadernos
-	@$(PY) -m ruff check .
-	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
+	@$(MAKE) --no-print-directory -k -j 2 $(CONFERENCIAS:%=confere-%)
 	@echo "Tudo em ordem."
+
+confere-cadernos:
+	@$(PY) -m ferramentas.construir --confere-cadernos
+confere-exemplos:
+	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
+confere-tipos:
+	@$(PY) -m mypy
+confere-pacote:
+	@$(PY) -m ferramentas.tangle --check
+confere-paginas:
+	@$(PY) -m ferramentas.lint
+confere-estilo:
+	@$(PY) -m ruff check .
 
 servir:
 	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
@@ -37,7 +48,7 @@ servir:
 	@$(PY) -m http.server $(PORTA) --bind 127.0.0.1 --directory _build/html
 
 limpar:
-	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -160,7 +161,12 @@ def _cercas_de_celula(texto: str, pagina: str) -> list[int]:
     """Linha (de 1) de cada cerca que abre uma célula de código; erro se ela não está solta na página."""
     linhas = []
     for n, abertas in enumerate(le_cercas(texto, pagina), 1):
-        if not abertas or abertas[-1].linha != n or abertas[-1].diretiva != "code-cell":
+        if not abertas or abertas[-1].linha != n:
+            continue
+        diretiva = abertas[-1].diretiva
+        if diretiva != "code-cell":
+            if difflib.get_close_matches(diretiva, ["code-cell"], cutoff=0.8):
+                raise ErroDoLivro(f"{pagina}:{n}: diretiva desconhecida: {diretiva}; escreva code-cell")
             continue
         if len(abertas) > 1 or abertas[0].recuo:
             raise ErroDoLivro(

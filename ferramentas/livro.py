@@ -47,6 +47,12 @@ class Enderecos:
 def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
     """O texto do arquivo; se não é UTF-8, o erro diz a linha."""
     dados = arquivo.read_bytes()
+    if conflito := re.search(rb"(?m)^(<{7}|>{7}) ", dados):
+        linha = dados[: conflito.start()].count(b"\n") + 1
+        raise ErroDoLivro(
+            f"{arquivo.relative_to(raiz).as_posix()}:{linha}: marca de conflito do git; fique com uma "
+            "das duas versões e apague as marcas"
+        )
     try:
         return dados.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as erro:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 3909ba2260d0ff1152eb8b9e334b9cb73ada476017e222c62c484a43bb3f98d8
+# sha256 do que segue: 88556a66a1a88dbb34fb0f980c1d65fd393726eacf760e668378d5e6f35a79c2
 """Uma classe que cresce de célula em célula, como nas páginas do livro."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ Member = TypeVar("Member")
 def add_to_class(cls: type) -> Callable[[Member], Member]:
     """Decorador que guarda uma função na classe `cls`, com o nome que a função tem.
 
-    Com `@property`, `@classmethod` ou `@staticmethod`, fica acima deles. Um objeto que já
-    existe também ganha o método.
+    Com `@property`, `@classmethod` ou `@staticmethod`, fica acima deles. Um objeto que
+    já existe também ganha o método.
 
     >>> class Ledger: ...
     >>> @add_to_class(Ledger)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 2ace1422acb8d736f8d876008e8e1a73b775cc7f9c31601cd0dcb8df913898f4
+# sha256 do que segue: f1e8a19c58912975df48232f46ce52486e4ba5a728d11a385f613cd83c88f314
 """Onde as contas rodam, e como repetir os sorteios.
 
 >>> choose_device().type in ("cuda", "mps", "cpu")
@@ -17,7 +17,7 @@ import torch
 
 
 def choose_device() -> torch.device:
-    """O melhor dispositivo desta máquina: a GPU NVIDIA (`cuda`), a da Apple (`mps`) ou a CPU."""
+    """O melhor dispositivo daqui: a GPU NVIDIA (`cuda`), a da Apple (`mps`) ou CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -31,8 +31,8 @@ def set_seed(seed: int) -> None:
     A mesma semente repete os mesmos sorteios na mesma máquina, com as mesmas versões.
     Serve também um inteiro do NumPy.
 
-    Erros: `ValueError` se a semente não é um inteiro de 0 a 2**32 − 1, o intervalo que o
-    NumPy aceita.
+    Erros: `ValueError` se a semente não é um inteiro de 0 a 2**32 − 1, o intervalo que
+    o NumPy aceita.
     """
     integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
     if not integer or not 0 <= seed < 2**32:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 4d873925deff6a7c3ef1d27246f1f413a0bc0c07b72dfcafb75e9d13bbc7da2c
+# sha256 do que segue: fe89f96f7afde103ff17ab7015e23826914fc65cb931f32d66492b5c36e5168d
 """Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 
 from __future__ import annotations
@@ -44,15 +44,16 @@ def book_style() -> None:
         "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
         "grid.color": ink, "grid.alpha": 0.12, "figure.constrained_layout.use": True,
         "axes.prop_cycle": plt.cycler(color=[COLORS[key] for key in (
-            "token", "probability", "embedding", "attention", "loss", "baseline", "text")]),
+            "token", "probability", "embedding", "attention", "loss", "baseline",
+            "text")]),
     })  # fmt: skip
 
 
 def decimal_comma(*axes: Any) -> None:
     """Troca o ponto decimal por vírgula nos números dos eixos x e y de cada `Axes`.
 
-    Eixos de categorias, com rótulos fixos ou logarítmicos ficam como estão. Chame depois
-    de desenhar.
+    Eixos de categorias, com rótulos fixos ou logarítmicos ficam como estão. Chame
+    depois de desenhar.
     """
     from matplotlib.ticker import ScalarFormatter
 

@@ -55,9 +55,11 @@ def test_o_que_se_extrai_e_o_que_se_executa():
         do_mystnb = read_myst_markdown_notebook(
             md.read_text("utf-8"), MdParserConfig(enable_extensions=EXTENSOES)
         )
-        executadas = [c.source for c in do_mystnb.cells if c.cell_type == "code"]
+        do_mystnb = [c for c in do_mystnb.cells if c.cell_type == "code"]
+        executadas = [c.source for c in do_mystnb]
         lidas = le_celulas(md, REPO)
         assert [c.fonte for c in lidas] == executadas, md.name
+        assert [c.opcoes for c in lidas] == [c.metadata for c in do_mystnb], md.name
         linhas = md.read_text("utf-8").split("\n")
         for lida in lidas:
             if lida.fonte.strip("\n"):
@@ -123,6 +125,10 @@ ERROS = {  # nome: (corpo, linha do erro contada do corpo, o que a mensagem diz)
     "célula em diretiva": ("````{note}\n" + celula("1") + "````\n", 2, "use solution-start e solution-end"),
     "célula em dois-pontos": (":::{note}\n" + celula("1") + ":::\n", 2, "dentro de outro bloco"),
     "célula recuada": ("- item\n\n  ```{code-cell}\n  1\n  ```\n", 3, "dentro de outro bloco"),
+    "diretiva com o nome torto": ("```{code-cel}\n:tangle: homellm/a.py\n1\n```\n", 1, "escreva code-cell"),
+    "diretiva com traço de menos": ("```{codecell}\n1\n```\n", 1, "desconhecida: codecell"),
+    "conflito na prosa": ("a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n", 2, "das duas versões"),
+    "conflito no código": (celula("1\n<<<<<<< HEAD\n2"), 3, "marca de conflito do git"),
     "célula aberta com dois-pontos": (":::{code-cell}\n1\n:::\n", 1, "abra-a com ```"),
 }
 
