@@ -52,7 +52,7 @@ limpar:
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente
-.PHONY: ci teste-pacote teste-mais-novo enderecos somas colab pacote zip
+.PHONY: ci colab teste-pacote teste-mais-novo enderecos somas pacote zip
 .PHONY: previa limpa-previas publica confere-etiqueta publica-versao
 
 ci:
@@ -107,3 +107,7 @@ publica-versao:
 	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
 	@$(PYTHON) -m ferramentas.versao --notas > notas.md
 	@gh release create "$$ETIQUETA" --verify-tag --title "$$ETIQUETA" --notes-file notas.md "$$PASTA"/*
+
+colab:
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(PY) -m ferramentas.ensaio_do_colab --torch 2.10.0
