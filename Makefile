@@ -3,13 +3,14 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
 # as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
-CONFERENCIAS := cadernos exemplos tipos pacote paginas estilo
+CONFERENCIAS := livro exemplos tipos estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
+.PHONY: ajuda livro pagina teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
+	@echo "make pagina     constrói uma página só, depois do livro: make pagina p=03"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
 	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
@@ -18,6 +19,10 @@ ajuda:
 livro:
 	@$(PYTHON) ferramentas/ambiente.py livro
 	@$(PY) -m ferramentas.construir
+
+pagina:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.construir --pagina "$(p)"
 
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste
@@ -29,16 +34,12 @@ verificar:
 	@$(MAKE) --no-print-directory -k -j 2 $(CONFERENCIAS:%=confere-%)
 	@echo "Tudo em ordem."
 
-confere-cadernos:
-	@$(PY) -m ferramentas.construir --confere-cadernos
+confere-livro:
+	@$(PY) -m ferramentas.construir --confere
 confere-exemplos:
 	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
 confere-tipos:
 	@$(PY) -m mypy
-confere-pacote:
-	@$(PY) -m ferramentas.tangle --check
-confere-paginas:
-	@$(PY) -m ferramentas.lint
 confere-estilo:
 	@$(PY) -m ruff check .
 

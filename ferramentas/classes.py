@@ -162,7 +162,7 @@ def _acrescenta_metodos(
     for n, no in enumerate(arvore.body):
         nome = no.decorator_list[0].args[0].id
         classe = classes.get(nome)
-        if classe is None or classe.celula.pagina != celula.pagina:
+        if classe is None:
             raise _erro(
                 celula,
                 no,

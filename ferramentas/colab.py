@@ -18,9 +18,11 @@ from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.locale import admonitionlabels
 from sphinx.util import logging
+from sphinx.util.build_phase import BuildPhase
+from sphinx.util.tags import Tags
 
 from ferramentas.caderno import le_caderno
-from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, grava, le_texto
+from ferramentas.livro import RAIZ, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
 
 LOG = logging.getLogger(__name__)
@@ -389,7 +391,11 @@ def celula_de_codigo(fonte: str, nome: str, metadados: dict[str, object]) -> dic
 
 
 class ConstrutorColab(Builder):
-    """Um notebook por página que tem células de código."""
+    """Um notebook por página que tem células de código.
+
+    Roda sozinho, sem nada executado, ou depois do site (`cadernos_do_site`), a partir das
+    páginas que ele leu: as saídas das células não entram no notebook.
+    """
 
     name = "colab"
     format = ""
@@ -410,8 +416,7 @@ class ConstrutorColab(Builder):
 
     def write_doc(self, docname: str, doctree: nodes.document) -> None:
         if docname in self.app.livro_chaves:
-            caminho = caminho_do_caderno(docname).removeprefix("notebooks/")
-            grava(Path(self.outdir) / caminho, self.caderno(docname, doctree))
+            grava(Path(self.outdir) / f"{docname}.ipynb", self.caderno(docname, doctree))
 
     def caderno(self, docname: str, doctree: nodes.document) -> str:
         """O notebook da página, em JSON."""
@@ -478,6 +483,44 @@ class ConstrutorColab(Builder):
         return nbformat.writes(caderno) + "\n"
 
 
+# ---------------------------------------------------------------- junto com o site
+
+
+def _anota(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    app.livro_escritas.add(docname)
+
+
+def cadernos_do_site(app: Sphinx, erro: Exception | None) -> None:
+    """Depois do site: o notebook de cada página que ele escreveu, no lugar de onde se baixa."""
+    if erro is not None or app.builder.name != "html":
+        return
+    do_site, fase = app.builder, app.phase
+    app.builder = construtor = ConstrutorColab(app, app.env)
+    construtor.tags = Tags(["colab", "builder_colab"])
+    construtor.outdir = Path(app.outdir) / "_sources"
+    try:
+        for docname in sorted(app.livro_escritas & app.livro_chaves.keys()):
+            app.phase = BuildPhase.RESOLVING
+            lido = app.env.get_doctree(docname)
+            for saida in [no for no in lido.findall(nodes.container) if e_saida(no)]:
+                saida.parent.remove(saida)
+            resolvido = app.env.get_and_resolve_doctree(docname, construtor, doctree=lido)
+            app.phase = BuildPhase.WRITING
+            construtor.write_doc(docname, resolvido)
+    finally:
+        app.builder, app.phase = do_site, fase
+    for sobra in construtor.outdir.rglob("*.ipynb"):  # os de páginas que não são mais do livro
+        if sobra.relative_to(construtor.outdir).with_suffix("").as_posix() not in app.livro_chaves:
+            sobra.unlink()
+
+
+def e_saida(no: nodes.container) -> bool:
+    """O nó é o que uma célula escreveu?"""
+    return no.get("nb_element") == "cell_code_output"
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_builder(ConstrutorColab)
+    app.connect("doctree-resolved", _anota)
+    app.connect("build-finished", cadernos_do_site)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

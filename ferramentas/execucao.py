@@ -20,8 +20,6 @@ from ferramentas.celulas import Celula
 from ferramentas.importacoes import importa_o_pacote, modulos_importados
 from ferramentas.livro import PACOTE
 
-PAGINAS_GUARDADAS = 60  # quantas execuções o cache guarda antes de esquecer as mais antigas
-
 
 def fecho(modulos: set[str], raiz: Path) -> dict[str, ast.Module]:
     """Os módulos e, recursivamente, os que eles importam, cada um com a sua árvore."""
@@ -82,4 +80,5 @@ def chave(celulas: list[Celula], raiz: Path) -> str:
 
 def marca_cabecalho(texto: str, chave: str) -> str:
     """Põe a chave no `display_name` do cabeçalho, sem mexer no número de linhas."""
-    return re.sub(r"(?m)^(\s+display_name: ).*$", rf"\g<1>Python 3 ({chave})", texto, count=1)
+    cabecalho = r"\A(---\n(?:(?!---).*\n)*?\s+display_name: ).*"
+    return re.sub(cabecalho, rf"\g<1>Python 3 ({chave})", texto, count=1)

@@ -1,12 +1,11 @@
 """Extensão do Sphinx: tudo o que o livro acrescenta ao Jupyter Book.
 
-- a execução guardada por página, com a chave de `execucao.py`;
+- o que se relê e o que se reescreve depois de uma mudança;
 - o número do capítulo tirado do nome do arquivo, e a letra das páginas da oficina (figuras, equações e
   exercícios os seguem);
 - a legenda «vai para homellm/x.py» nas células extraídas, e a volta da página da API ao capítulo;
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
-- a célula de preparo do Colab, recolhida, no começo de cada página;
-- o notebook gerado no lugar do MyST cru que o tema serviria para baixar.
+- a célula de preparo do Colab, recolhida, no começo de cada página.
 
 A interface (textos, botões, busca) está em `interface.py`; as citações, em `bibliografia.py`.
 """
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import shutil
+import json
 from pathlib import Path
 
 from docutils import nodes
@@ -27,48 +26,98 @@ from sphinx.transforms import SphinxTransform
 
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.classes import classes_que_crescem, nomes_definidos
-from ferramentas.execucao import PAGINAS_GUARDADAS, chave, marca_cabecalho
-from ferramentas.livro import RAIZ, caminho_do_caderno, numeros_das_paginas, paginas
+from ferramentas.execucao import chave, marca_cabecalho
+from ferramentas.livro import RAIZ, grava, nome_da_pagina, numeros_das_paginas, paginas
 from ferramentas.preparo import celula_de_preparo
 
-# ---------------------------------------------------------------- execução guardada
+# ---------------------------------------------------------------- o que se relê e se reescreve
 
 
 def _chaves(app: Sphinx) -> None:
     """Antes de ler as páginas: a chave de execução de cada uma, e os nomes que o livro define."""
     app.livro_chaves = {}
+    app.livro_lidas, app.livro_escritas = set(), set()
+    app.livro_citaveis = ""
+    pela_metade = Path(app.doctreedir) / "pela-metade"
+    app.livro_pela_metade = json.loads(pela_metade.read_text("utf-8")) if pela_metade.exists() else []
     do_livro: list[Celula] = []
     for md in paginas():
         if celulas := le_celulas(md, RAIZ):
             do_livro += celulas
-            app.livro_chaves[md.relative_to(RAIZ).with_suffix("").as_posix()] = chave(celulas, RAIZ)
+            app.livro_chaves[nome_da_pagina(md)] = chave(celulas, RAIZ)
     app.livro_nomes = {
         f"{celula.destino[:-3].replace('/', '.')}.{nome}"
         for celula in do_livro
         if celula.destino
         for nome in nomes_definidos(celula.arvore())
     }
-    if app.config.nb_execution_mode == "cache":
-        from jupyter_cache import get_cache
-
-        guardadas = app.config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache"
-        get_cache(guardadas).change_cache_limit(PAGINAS_GUARDADAS)
 
 
-def _relidas(app: Sphinx, env: BuildEnvironment, *mudadas: set[str]) -> list[str]:
-    """Páginas cuja chave mudou desde a última construção: o Sphinx só olha a data do arquivo."""
+def _relidas(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Páginas que o Sphinx, que só olha a data do arquivo, não saberia que tem de reler.
+
+    São as que mudaram de chave desde a última construção, e as que foram lidas por uma que
+    não terminou.
+    """
     antigas = getattr(env, "livro_chaves", {})
     relidas = [d for d, c in app.livro_chaves.items() if antigas.get(d, c) != c]
     if app.livro_chaves != antigas:
         relidas += [d for d in env.all_docs if d.endswith("/api")]  # as docstrings podem ter mudado
-    env.livro_chaves = app.livro_chaves
-    app.livro_mudou = bool(relidas or any(mudadas))
-    return relidas
+    return relidas + app.livro_pela_metade
+
+
+def _vai_ler(app: Sphinx, env: BuildEnvironment, nomes: list[str]) -> None:
+    """Anota, antes de começar, as páginas que esta construção lê; com `livro_so`, só essa."""
+    if app.livro_so:
+        nomes[:] = [app.livro_so]
+    else:
+        env.livro_chaves = app.livro_chaves
+    app.livro_lidas = set(nomes)
+    todas = sorted({*nomes, *app.livro_pela_metade})
+    grava(Path(app.doctreedir) / "pela-metade", json.dumps(todas))
 
 
 def _reescritas(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Mudou uma página, todas são escritas de novo: as outras citam títulos e rótulos dela."""
-    return sorted(env.all_docs) if app.livro_mudou else []
+    """Todas as páginas, se mudou algo que umas citam das outras; senão, só as que mudaram."""
+    app.livro_citaveis = citaveis(env)
+    arquivo = Path(app.doctreedir) / "citaveis"
+    iguais = arquivo.exists() and arquivo.read_text("utf-8") == app.livro_citaveis
+    return [] if iguais or app.livro_so else sorted(env.all_docs)
+
+
+def citaveis(env: BuildEnvironment) -> str:
+    """Um resumo do que uma página mostra das outras: títulos, rótulos, números e o sumário."""
+    exercicios = getattr(env, "sphinx_exercise_registry", {})
+    partes = [
+        env.titles, env.tocs, env.toc_secnumbers, env.toc_fignumbers, env.toctree_includes,
+        [env.domaindata[nome] for nome in ("std", "py", "math")],
+        {nome: _rosto(de["docname"], de["node"]) for nome, de in exercicios.items()},
+        [(c.key, str(c.formatted_entry.text)) for c in env.get_domain("cite").citations],
+    ]  # fmt: skip
+    return hashlib.sha256(estavel(partes).encode()).hexdigest()
+
+
+def _rosto(docname: str, no: nodes.Element) -> list[object]:
+    """O que de um exercício aparece nas outras páginas: onde está, o que é, como se chama."""
+    return [docname, type(no).__name__, no.get("title"), no.next_node(nodes.title)]
+
+
+def estavel(valor: object) -> str:
+    """O valor por escrito, igual de uma construção para a outra: sem ordem de conjunto nem endereço.
+
+    >>> estavel({"b": {2, 1}, "a": None})
+    "{'a': None, 'b': {1, 2}}"
+    """
+    if isinstance(valor, nodes.Node):
+        return valor.pformat()
+    if isinstance(valor, dict):
+        pares = sorted((str(chave), estavel(v)) for chave, v in valor.items())
+        return "{" + ", ".join(f"{chave!r}: {texto}" for chave, texto in pares) + "}"
+    if isinstance(valor, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(estavel, valor))) + "}"
+    if isinstance(valor, (list, tuple)):
+        return "[" + ", ".join(map(estavel, valor)) + "]"
+    return repr(valor)
 
 
 def _marca(app: Sphinx, docname: str, fonte: list[str]) -> None:
@@ -203,19 +252,8 @@ def _volta_ao_capitulo(
         linhas += ["", f"Explicado em :ref:`tangle-{nome.lower()}`."]
 
 
-# ---------------------------------------------------------------- baixar
-
-
-def _troca_downloads(app: Sphinx, erro: Exception | None) -> None:
-    """O botão de baixar do tema serve MyST cru: põe no lugar o notebook gerado."""
-    if erro is None and app.builder.name == "html":
-        for docname in app.livro_chaves:
-            caderno = RAIZ / caminho_do_caderno(docname)
-            if caderno.exists():
-                shutil.copy(caderno, Path(app.outdir) / "_sources" / f"{docname}.ipynb")
-
-
 def setup(app: Sphinx) -> dict[str, object]:
+    app.livro_so = None  # a única página a construir, se é uma só
     app.setup_extension("ferramentas.bibliografia")
     app.setup_extension("ferramentas.interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
@@ -226,8 +264,8 @@ def setup(app: Sphinx) -> dict[str, object]:
         app.add_transform(transformacao)
     app.connect("builder-inited", _chaves)
     app.connect("env-get-outdated", _relidas)
-    app.connect("env-get-updated", _reescritas)
+    app.connect("env-before-read-docs", _vai_ler)
+    app.connect("env-get-updated", _reescritas, priority=900)  # depois de numeradas as seções e figuras
     app.connect("source-read", _marca)
     app.connect("autodoc-process-docstring", _volta_ao_capitulo)
-    app.connect("build-finished", _troca_downloads)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

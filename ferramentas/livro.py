@@ -105,6 +105,13 @@ def extensoes(raiz: Path = RAIZ) -> frozenset[str]:
     return frozenset(lidas.get("myst_enable_extensions", ()))
 
 
+def tempo_por_celula(raiz: Path = RAIZ) -> int:
+    """Quantos segundos `_config.yml` dá a cada célula."""
+    config = _le_yaml("_config.yml", raiz)
+    lido = config.get("execute", {}) if isinstance(config, dict) else {}
+    return int(lido.get("timeout", 600))
+
+
 def paginas(raiz: Path = RAIZ) -> list[Path]:
     """As páginas do livro, na ordem de `_toc.yml`."""
 
@@ -125,6 +132,24 @@ def paginas(raiz: Path = RAIZ) -> list[Path]:
             n = next((n for n, linha in enumerate(linhas, 1) if linha.rstrip(" \"'").endswith(nome[:-3])), 1)
             raise ErroDoLivro(f"_toc.yml:{n}: a página {nome} não existe; crie-a ou tire-a da lista")
     return lista
+
+
+def nome_da_pagina(md: Path, raiz: Path = RAIZ) -> str:
+    """O nome por que o Sphinx conhece a página: `book/03-atencao`."""
+    return md.relative_to(raiz).with_suffix("").as_posix()
+
+
+def acha_pagina(pedido: str, raiz: Path = RAIZ) -> str:
+    """O nome da página que o leitor chama de `03`, `03-atencao` ou `book/03-atencao.md`."""
+    nomes = [nome_da_pagina(md, raiz) for md in paginas(raiz)]
+    curto = pedido.removesuffix(".md").removeprefix("book/")
+    iguais = [n for n in nomes if curto in (n.removeprefix("book/"), n.rpartition("/")[2])]
+    achados = iguais or [n for n in nomes if curto and n.rpartition("/")[2].startswith(curto)]
+    if len(achados) != 1:
+        lista = ", ".join(n.removeprefix("book/") for n in achados or nomes)
+        oque = "mais de uma página começa assim" if achados else "não há página com esse nome"
+        raise ErroDoLivro(f"página {pedido!r}: {oque}; escolha uma destas: {lista}")
+    return achados[0]
 
 
 def numero_do_capitulo(docname: str) -> int | None:

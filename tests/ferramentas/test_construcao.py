@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 
@@ -198,7 +199,6 @@ def test_pagina_da_oficina_tem_letra_no_lugar_do_numero(construido):
 
 def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
     antes = livro.gerados()
-    shutil.rmtree(livro.raiz / "_build/.doctrees-colab")
     shutil.rmtree(livro.raiz / "notebooks")
     de_novo = livro.constroi("--cadernos", PYTHONHASHSEED="7")
     assert de_novo.codigo == 0 and de_novo.executadas == [], de_novo
@@ -206,14 +206,14 @@ def test_notebooks_saem_iguais_de_uma_leitura_nova(livro):
 
 
 def test_conferencia_dos_notebooks(livro):
-    em_ordem = livro.constroi("--confere-cadernos")
+    em_ordem = livro.constroi("--confere")
     assert (em_ordem.codigo, em_ordem.texto) == (0, ""), em_ordem
     antes = livro.gerados()
     try:
         livro.muda("notebooks/00-zero.ipynb", "# Passo zero", "# Passo um")
         livro.escreve("notebooks/09-velho.ipynb", "{}")
         (livro.raiz / "notebooks/api.ipynb").unlink()
-        torto = livro.constroi("--confere-cadernos")
+        torto = livro.constroi("--confere")
         assert torto.codigo == 1
         assert [linha.split(";")[0] for linha in torto.texto.splitlines()] == [
             "notebooks/00-zero.ipynb: diferente do que book/00-zero.md gera",
@@ -238,6 +238,72 @@ def test_no_que_o_notebook_nao_sabe_dizer_derruba_a_construcao(livro):
             and f"book/04-quatro.md:{linha}: WARNING: colab: não sei traduzir o nó" in ruim.texto
         )
     assert "erro: a construção parou; a causa está nas mensagens acima." in ruim.texto
+
+
+# ---------------------------------------------------------------- o que se reescreve
+
+
+def test_prosa_que_ninguem_cita_so_reescreve_a_sua_pagina(livro):
+    assert livro.constroi().codigo == 0
+    antes, fontes = livro.escritas(), livro.gerados()
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa do quatro.\n\nE mais um parágrafo.")
+    editado = livro.constroi()
+    assert editado.codigo == 0 and editado.executadas == [], editado
+    depois = livro.escritas()
+    assert {p for p in depois if depois[p] != antes[p]} == {"04-quatro", "index"}  # o Sphinx escreve a raiz
+    assert "E mais um parágrafo." in livro.pagina("04-quatro")
+    mudados = {n for n, dados in livro.gerados().items() if dados != fontes[n]}
+    assert mudados == {"notebooks/04-quatro.ipynb"}
+    assert "quatro" in livro.le("_build/html/searchindex.js")
+
+
+def test_uma_pagina_so(livro):
+    """Com outra página mudada: a pedida se executa e se escreve, a outra espera por `make livro`."""
+    assert livro.constroi().codigo == 0
+    antes = livro.escritas()
+    livro.muda("book/00-zero.md", "print('dobro:', dobro(21))", "print('dobro!', dobro(21))")
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "{ref}`cap-tres` e prosa nova.")
+    livro.muda("book/03-tres.md", "# Três", "# Trio")
+    uma = livro.constroi("--pagina", "04")
+    assert uma.codigo == 0 and uma.executadas == [], uma
+    depois = livro.escritas()
+    assert {p for p in depois if depois[p] != antes[p]} == {"04-quatro", "index"}
+    assert "Três e prosa nova." in livro.pagina("04-quatro")
+    assert (livro.raiz / "_build/html/book/04-quatro.html").as_uri() in uma.texto
+    assert "prosa nova" in livro.prosa("04-quatro") and "Trio" not in livro.prosa("03-tres")
+    zero = livro.constroi("--pagina", "00-zero")
+    assert zero.codigo == 0 and zero.executadas == ["00"] and "dobro! 42" in livro.pagina("00-zero"), zero
+    inteiro = livro.constroi()
+    assert inteiro.codigo == 0 and inteiro.executadas == [], inteiro
+    assert "Trio e prosa nova." in livro.pagina("04-quatro") and "# Trio" in livro.prosa("03-tres")
+
+
+@pytest.mark.parametrize(
+    ("pedido", "frase"),
+    [
+        ("99", "página '99': não há página com esse nome; escolha uma destas: index, 00-zero, 03-tres"),
+        ("", "página '': não há página com esse nome"),
+        ("0", "página '0': mais de uma página começa assim; escolha uma destas: 00-zero, 03-tres, "),
+    ],
+)
+def test_pagina_que_nao_ha(livro, pedido, frase):
+    ruim = livro.constroi("--pagina", pedido)
+    assert ruim.codigo == 1 and ruim.texto.startswith(f"erro: {frase}"), ruim
+
+
+def test_duas_construcoes_ao_mesmo_tempo(livro):
+    """A segunda diz que há outra; conferir, com o site em dia, não precisa de esperar."""
+    assert livro.constroi().codigo == 0
+    with open(livro.raiz / "_build/.trava", "r+", encoding="utf-8") as trava:
+        fcntl.flock(trava, fcntl.LOCK_EX)
+        trava.truncate(0)
+        trava.write("4321")
+        trava.flush()
+        segunda = livro.constroi()
+        assert livro.constroi("--confere").codigo == 0
+    frase = "erro: outra construção (processo 4321) está usando _build; espere ela acabar e rode de novo\n"
+    assert (segunda.codigo, segunda.texto) == (1, frase)
+    assert livro.constroi("--so-site").texto == "O site está em dia.\n"
 
 
 # ---------------------------------------------------------------- o cache de execução

@@ -21,7 +21,7 @@ PAGINAS = {
     + "\nprosa\n\n"
     + celula("x = 1  # só da página")
     + celula("\ndef f():\n    return os\n\n", ":tangle: homellm/b.py"),
-    "05-cinco": CABECALHO + "# Cinco\n\n" + celula("y = 2", ":tangle: homellm/a.py"),
+    "05-cinco": CABECALHO + "# Cinco\n\n" + celula("y = 2", ":tangle: homellm/c.py"),
     "api": CABECALHO + "# API\n\n" + celula('"""Pacote."""', ":tangle: homellm/__init__.py"),
 }
 
@@ -42,11 +42,20 @@ def muda(arquivo: Path, de: str, para: str) -> None:
 
 
 def test_modulo_junta_as_celulas_na_ordem_do_livro_e_diz_de_onde_veio(raiz):
-    a, b = ((raiz / f"homellm/{m}.py").read_text("utf-8").split("\n", 2) for m in "ab")
+    b = (raiz / "homellm/b.py").read_text("utf-8").split("\n", 2)
     assert b[0].endswith("a partir de book/03-tres.md. NÃO EDITE: mude o capítulo.")
     assert b[2] == "import os\n\n\ndef f():\n    return os\n"
-    assert "book/00-zero.md, book/05-cinco.md" in a[0]
-    assert a[2] == '"""A."""\n\n\ny = 2\n'
+
+
+def test_um_modulo_mora_numa_pagina_so(raiz):
+    muda(raiz / "book/05-cinco.md", ":tangle: homellm/c.py", ":tangle: homellm/a.py")
+    with pytest.raises(ErroDoLivro) as erro:
+        extrai(raiz)
+    assert str(erro.value) == (
+        f"book/05-cinco.md:{PRIMEIRA_LINHA + 2}: homellm/a.py já recebe trechos de outra página, em "
+        f"book/00-zero.md:{PRIMEIRA_LINHA + 2}; um módulo mora numa página só: leve esta célula para lá, "
+        "ou dê a ela outro módulo"
+    )
 
 
 def test_ate_um_capitulo_leva_da_oficina_o_que_ele_importa_e_mais_nada(tmp_path):
@@ -137,7 +146,7 @@ def test_sobra_gerada_e_apagada(raiz):
     (queixa,) = compara(extrai(raiz), raiz)
     assert queixa.startswith("homellm/b.py: nenhum capítulo o gera; apague-o")
     assert escreve(extrai(raiz), raiz) == ["homellm/b.py"]
-    assert sorted(p.name for p in (raiz / "homellm").iterdir()) == ["__init__.py", "a.py"]
+    assert sorted(p.name for p in (raiz / "homellm").iterdir()) == ["__init__.py", "a.py", "c.py"]
 
 
 def test_arquivo_escrito_a_mao_no_pacote_nao_e_apagado(raiz):

@@ -1,4 +1,4 @@
-"""homellm.files: leitura com erros claros, gravação inteira ou nada, com disco cheio, mortes e dois escritores de verdade."""
+"""homellm.files: erros claros, gravação inteira ou nada; disco cheio, mortes e dois escritores de verdade."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import save_file
 
 from homellm.files import compare_tensors, read_json, read_text, reading_tensors, replacing, write_json
-
 
 
 def run(code: str, *args: object) -> subprocess.CompletedProcess:
@@ -173,11 +172,14 @@ def test_closed_folder_missing_folder_and_folder_in_the_way(tmp_path, monkeypatc
     closed = tmp_path / "fechada"
     closed.mkdir(mode=0o500)
     if os.geteuid() == 0:  # para o root nada é fechado: faz-se de conta
+
         def refuse(path, mode=0o777):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
         monkeypatch.setattr(os, "mkdir", refuse)
-    with pytest.raises(PermissionError, match=r"fechada/a\.json: a pasta não aceita gravação; mude a permissão"):
+    with pytest.raises(
+        PermissionError, match=r"fechada/a\.json: a pasta não aceita gravação; mude a permissão"
+    ):
         write_json(closed / "a.json", {})
 
 

