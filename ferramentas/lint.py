@@ -15,6 +15,8 @@ from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.importacoes import Grafo, importacoes
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, numero_do_capitulo, paginas
 
+COLUNAS = 88  # do código do pacote
+
 
 def revisa(raiz: Path = RAIZ) -> list[str]:
     """Todas as queixas, cada uma com arquivo, linha e o que fazer; lista vazia se está tudo em ordem."""
@@ -47,6 +49,7 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
                 queixas.append(str(erro))
                 inteiro = False
         celulas += da_pagina
+        queixas += _linhas_compridas(da_pagina)
         documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
         for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
             queixas.append(f"{pagina}:{linha}: {queixa}")
@@ -75,6 +78,15 @@ def so_prosa(texto: str, pagina: str = "") -> str:
         else:
             saida.append(re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", lambda m: " " * len(m[0]), linha))
     return "\n".join(saida)
+
+
+def _linhas_compridas(celulas: list[Celula]) -> Iterator[str]:
+    """As linhas que no pacote passariam da largura."""
+    for celula in celulas:
+        for n, linha in enumerate(celula.fonte.split("\n"), celula.linha_do_codigo):
+            if celula.destino and len(linha) > COLUNAS:
+                tamanho = f"linha de {len(linha)} colunas; o pacote vai até {COLUNAS}"
+                yield f"{celula.pagina}:{n}: {tamanho}: reparta-a"
 
 
 def _imagens(prosa: str) -> Iterator[tuple[int, str]]:

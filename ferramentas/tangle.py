@@ -20,7 +20,7 @@ from ferramentas.importacoes import Grafo
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
-CABECALHO = ASSINATURA + " a partir de {pagina}. NÃO EDITE: mude o capítulo.\n# sha256 do que segue: {soma}\n"
+CABECALHO = ASSINATURA + ". NÃO EDITE: mude {pagina}.\n# sha256 do que segue: {soma}\n"
 
 
 @dataclass(frozen=True)

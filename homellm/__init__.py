@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/api.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/api.md.
 # sha256 do que segue: 9c427a63b44e91336c6dcbef7729320f88a2f0d28781f4afd0ff8b821c80f36a
 """homellm: o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
 # sha256 do que segue: 88556a66a1a88dbb34fb0f980c1d65fd393726eacf760e668378d5e6f35a79c2
 """Uma classe que cresce de célula em célula, como nas páginas do livro."""
 

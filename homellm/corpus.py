@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
 # sha256 do que segue: 85831502f5f5d189a04f276d47009d8a18eb9330638ff74be8e36d04caeabee4
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 

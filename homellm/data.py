@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
 # sha256 do que segue: a6bc3007ef748f0546797780c42c3f491cf9bf9e3c3e5c6ef5231bd3495151c6
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader.

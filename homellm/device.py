@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
 # sha256 do que segue: f1e8a19c58912975df48232f46ce52486e4ba5a728d11a385f613cd83c88f314
 """Onde as contas rodam, e como repetir os sorteios.
 

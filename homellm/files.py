@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
 # sha256 do que segue: b1cca4240206c31c09c5cf68b8136135d329141633436e7cf0675c265b9bacd3
 """Ler e gravar arquivos: texto e JSON com erros claros, gravação inteira ou nada.
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/00-passo-zero.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
 # sha256 do que segue: fe89f96f7afde103ff17ab7015e23826914fc65cb931f32d66492b5c36e5168d
 """Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 

@@ -1,4 +1,4 @@
-# Gerado por ferramentas/tangle.py a partir de book/02-dados.md. NÃO EDITE: mude o capítulo.
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
 # sha256 do que segue: 6ee11f431dd88d3ca8752edc7c8adc44e9d6c7521e536c04a83fed9130321b71
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 

@@ -51,6 +51,11 @@ RUINS = {  # nome: (corpo, linha contada do corpo, o que a queixa diz)
         1,
         "homellm.c não está na página da API; acrescente lá `.. automodule:: homellm.c`",
     ),
+    "linha comprida no pacote": (
+        celula(f"x = 1\ny = '{'a' * 84}'", ":tangle: homellm/a.py"),
+        4,
+        "linha de 90 colunas; o pacote vai até 88: reparta-a",
+    ),
     "não é Python": (celula("!ls"), 2, "a célula não é Python puro"),
     "etiqueta": (celula("1", ":tags: [x]"), 1, "etiqueta desconhecida: x"),
     "cerca": ("```{note}\n", 1, "a cerca ``` abre aqui e não fecha"),
@@ -76,6 +81,7 @@ BONS = {
     "código": "```python\n[^x] $ ![](a) \\frac{\n```\n\n```text\nR$ 5\n```\n",
     "comentário": "% [^x] $ ![](a)\n",
     "célula": celula('x = "$ [^x] ![]("'),
+    "linha comprida que fica na página": celula(f"y = '{'a' * 90}'"),
     "importa o que é da página": celula("x = 1", ":tangle: homellm/a.py") + celula("from homellm.a import x"),
     "aninhadas": "::::{note}\n:::{tip}\n```python\n1\n```\n:::\n::::\n",
 }

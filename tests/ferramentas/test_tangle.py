@@ -43,7 +43,7 @@ def muda(arquivo: Path, de: str, para: str) -> None:
 
 def test_modulo_junta_as_celulas_na_ordem_do_livro_e_diz_de_onde_veio(raiz):
     b = (raiz / "homellm/b.py").read_text("utf-8").split("\n", 2)
-    assert b[0].endswith("a partir de book/03-tres.md. NÃO EDITE: mude o capítulo.")
+    assert b[0] == "# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-tres.md."
     assert b[2] == "import os\n\n\ndef f():\n    return os\n"
 
 
