@@ -1,11 +1,13 @@
 """Como citar o livro, ou um capítulo, em BibTeX, ABNT, APA e texto corrido: tudo sai de `CITATION.cff`.
 
-Na página “Como citar”, a diretiva `{citacao} bibtex` (ou `abnt`, `apa`, `texto`) mostra a citação do livro. O
-botão “Citar” do cabeçalho usa as da página em que está (`da_pagina`).
+Na página “Como citar”, a diretiva `{citacao} bibtex` (ou `abnt`, `apa`, `texto`) mostra a citação do livro.
+No alto de cada página, o botão “Citar” abre um diálogo com as citações dela; sem JavaScript, leva à página
+“Como citar”. Quem põe a data de acesso de hoje é `_static/citar.js`.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -13,13 +15,15 @@ from pathlib import Path
 
 import yaml
 from docutils import nodes
-from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
 
-from ferramentas.livro import RAIZ, ErroDoLivro, le_texto
+from ferramentas.livro import RAIZ, ErroDoLivro, enderecos, le_texto
 
 FORMATOS = {"bibtex": "BibTeX", "abnt": "ABNT (NBR 6023)", "apa": "APA", "texto": "Texto corrido"}
-ACESSO = "[data do acesso]"  # a página a troca pela de hoje quando o leitor copia
+ACESSO = "[data do acesso]"  # no navegador, `citar.js` põe a de hoje
+PAGINA = "book/como-citar"
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,15 @@ def livro(raiz: Path = RAIZ) -> Obra:
     """A obra que `CITATION.cff` descreve."""
     try:
         dados = yaml.safe_load(le_texto(raiz / "CITATION.cff", raiz))
-        autores = tuple(
-            a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in dados["authors"]
-        )
+        autores = tuple(a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in dados["authors"])
         return Obra(
             autores, dados["title"], str(dados["version"]), str(dados["date-released"])[:4], dados["url"],
             dados.get("doi", ""),
         )  # fmt: skip
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as erro:
         raise ErroDoLivro(
-            f"CITATION.cff:1: falta ou está ilegível um campo ({erro}); são precisos authors, title, version, "
-            "date-released e url"
+            f"CITATION.cff:1: falta ou está ilegível um campo ({erro}); são precisos authors, title, "
+            "version, date-released e url"
         ) from erro
 
 
@@ -119,7 +121,9 @@ def apa(obra: Obra) -> str:
 def texto(obra: Obra) -> str:
     """Uma frase, para qualquer lugar."""
     capitulo = f"“{obra.capitulo}”, em " if obra.capitulo else ""
-    return f"{' e '.join(obra.autores)}, {capitulo}{obra.titulo}, versão {obra.versao}, {obra.ano}. {obra.onde}"
+    return (
+        f"{' e '.join(obra.autores)}, {capitulo}{obra.titulo}, versão {obra.versao}, {obra.ano}. {obra.onde}"
+    )
 
 
 def em(formato: str, obra: Obra) -> str:
@@ -127,7 +131,7 @@ def em(formato: str, obra: Obra) -> str:
     return {"bibtex": bibtex, "abnt": abnt, "apa": apa, "texto": texto}[formato](obra)
 
 
-class Citacao(Directive):
+class Citacao(SphinxDirective):
     """`{citacao} abnt`: a citação do livro naquele formato, num bloco que se copia com um clique."""
 
     required_arguments = 1
@@ -136,10 +140,58 @@ class Citacao(Directive):
         formato = self.arguments[0]
         if formato not in FORMATOS:
             raise self.error(f"formato {formato!r}: use um de {', '.join(FORMATOS)}")
+        self.env.note_dependency(str(RAIZ / "CITATION.cff"))
         codigo = em(formato, livro())
-        return [nodes.literal_block(codigo, codigo, language="bibtex" if formato == "bibtex" else "text")]
+        lingua = "bibtex" if formato == "bibtex" else "text"
+        return [nodes.literal_block(codigo, codigo, language=lingua, classes=["citacao"])]
+
+
+# ---------------------------------------------------------------- o botão “Citar”
+
+
+def dialogo(obra: Obra, como_citar: str) -> str:
+    """O diálogo que o botão “Citar” abre: cada formato com o seu botão de copiar.
+
+    >>> "[data do acesso]" in dialogo(Obra(("A",), "T", "1", "2026", "x"), "como-citar.html")
+    True
+    """
+    oque = "esta página" if obra.capitulo else "o livro"
+    partes = [
+        f'<div class="citar-forma"><h3 id="citar-{formato}-nome">{nome}</h3>'
+        f'<button type="button" class="citar-copia" aria-label="Copiar em {nome}" '
+        f'data-copia="citar-{formato}">Copiar</button>'
+        f'<pre id="citar-{formato}" tabindex="0" aria-labelledby="citar-{formato}-nome">'
+        f"{html.escape(em(formato, obra))}</pre></div>"
+        for formato, nome in FORMATOS.items()
+    ]
+    return (
+        '<dialog id="dialogo-citar" aria-labelledby="dialogo-citar-titulo">\n'
+        f'<form method="dialog"><h2 id="dialogo-citar-titulo">Citar {oque}</h2>'
+        '<button class="citar-fecha" aria-label="Fechar">✕</button></form>\n'
+        + "\n".join(partes)
+        + f'\n<p>O livro inteiro, e que versão citar: <a href="{html.escape(como_citar)}">Como citar</a>. '
+        '<span role="status"></span></p>\n</dialog>\n'
+    )
+
+
+def _poe_o_dialogo(
+    app: Sphinx, docname: str, modelo: str, contexto: dict, doctree: nodes.document | None
+) -> None:
+    """Guarda no contexto o diálogo da página; a interface o põe no fim dela."""
+    if doctree is not None:
+        obra = livro()
+        if docname != app.config.root_doc:
+            obra = pagina(obra, app.env.titles[docname].astext(), enderecos().pagina(docname))
+        contexto["livro_citar"] = dialogo(obra, contexto["pathto"](PAGINA))
+
+
+def _le_a_obra(app: Sphinx, config: Config) -> None:
+    config.livro_obra = repr(livro())
 
 
 def setup(app: Sphinx) -> dict[str, object]:
+    app.add_config_value("livro_obra", "", "html")  # mudou a versão ou o DOI: reescreve todas as páginas
     app.add_directive("citacao", Citacao)
+    app.connect("config-inited", _le_a_obra)
+    app.connect("html-page-context", _poe_o_dialogo, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

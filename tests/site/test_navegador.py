@@ -368,3 +368,39 @@ def test_no_celular_o_sumario_abre_e_leva_ao_capitulo(visita: Callable[..., Visi
     aba.get_by_role("button", name="Sumário do livro").first.click()
     ligacao.click()
     aba.wait_for_url("**/01-introducao.html")
+
+
+# ---------------------------------------------------------------- citar
+
+
+@pytest.mark.parametrize(("tela", "tema"), [(MESA, "light"), (CELULAR, "dark")])
+def test_o_botao_citar_abre_copia_e_devolve_o_foco(
+    visita: Callable[..., Visita], tela: dict, tema: str
+) -> None:
+    v = visita(viewport=tela, color_scheme=tema, permissions=["clipboard-read", "clipboard-write"])
+    v.aba.clock.set_fixed_time("2026-11-30T12:00:00")
+    aba = v.abre(CAPITULOS[0])
+    botao = aba.get_by_role("button", name="Citar esta página")
+    caixa = botao.bounding_box()
+    assert caixa["x"] >= 0 and caixa["x"] + caixa["width"] <= tela["width"]
+    botao.press("Enter")
+    dialogo = aba.get_by_role("dialog", name="Citar esta página")
+    assert dialogo.is_visible()
+    assert aba.evaluate("document.activeElement.getAttribute('aria-label')") == "Fechar"
+    assert aba.evaluate("document.documentElement.scrollWidth") <= tela["width"]
+    dialogo.get_by_role("button", name="Copiar em ABNT").click()
+    dialogo.get_by_text("Copiado.").wait_for()
+    assert aba.evaluate("navigator.clipboard.readText()").endswith("Acesso em: 30 nov. 2026.")
+    aba.keyboard.press("Escape")
+    assert not dialogo.is_visible()
+    assert aba.evaluate("document.activeElement.getAttribute('aria-label')") == "Citar esta página"
+    assert v.erros == []
+
+
+def test_sem_javascript_o_botao_citar_leva_a_pagina(visita: Callable[..., Visita]) -> None:
+    v = visita(java_script_enabled=False)
+    v.aba.goto(f"{v.endereco}{CAPITULOS[0]}.html")
+    botao = v.aba.get_by_role("link", name="Citar esta página")
+    assert botao.get_attribute("href") == "como-citar.html"
+    v.aba.goto(f"{v.endereco}book/como-citar.html")
+    assert "[data do acesso]" in v.aba.locator("article").inner_text()

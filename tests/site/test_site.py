@@ -13,7 +13,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+from ferramentas import citacao
+from ferramentas.interface import LICENCAS
 from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, numero_do_capitulo, paginas
+from ferramentas.versao import versao
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
@@ -236,6 +239,28 @@ def test_repositorio_edicao_e_issue_apontam_a_pagina(documento: str) -> None:
     [issue] = botoes(documento, "btn-source-issues-button")
     assert issue.startswith(f"{publicos.repositorio}/issues/new?")
     assert publicos.pagina(documento) in unquote(issue)
+
+
+@pytest.mark.parametrize("documento", DOCUMENTOS)
+def test_o_botao_citar_traz_a_citacao_da_propria_pagina(documento: str) -> None:
+    [destino] = botoes(documento, "btn-citar-button")
+    assert (SITE / f"{documento}.html").parent.joinpath(destino).resolve() == SITE / "book/como-citar.html"
+    formas = {no.atributos["id"]: no.texto for no in abre(documento).todos("pre") if no.atributos.get("id")}
+    assert formas.keys() == {f"citar-{formato}" for formato in citacao.FORMATOS}
+    numero, *palavras = artigo(documento).todos("h1")[0].texto.rstrip("#").split()
+    titulo = " ".join(palavras if re.fullmatch(r"\d+|[A-Z]", numero) else [numero, *palavras])
+    inteiro = documento == "book/index"
+    onde = enderecos().site if inteiro else enderecos().pagina(documento)
+    for nome, forma in formas.items():
+        assert titulo in forma or nome == "citar-bibtex", (nome, forma)
+        assert onde in forma and versao() in forma, (nome, forma)
+    assert inteiro == formas["citar-bibtex"].startswith("@book{")
+
+
+def test_o_rodape_diz_a_versao_e_as_licencas() -> None:
+    for documento in DOCUMENTOS:
+        [rodape] = abre(documento).todos("footer", classe="bd-footer-content")
+        assert f"Versão {versao()}" in rodape.texto and LICENCAS in rodape.texto, documento
 
 
 def test_as_ligacoes_ao_colab_da_pagina_inicial_existem() -> None:
