@@ -6,7 +6,7 @@ PORTA ?= 8000
 CONFERENCIAS := livro exemplos tipos estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro pagina teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
+.PHONY: ajuda livro pagina novo-capitulo teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
@@ -14,6 +14,7 @@ ajuda:
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
 	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
+	@echo 'make novo-capitulo titulo="…"   começa um capítulo, com testes e as entradas dele'
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
 
 livro:
@@ -23,6 +24,11 @@ livro:
 pagina:
 	@$(PYTHON) ferramentas/ambiente.py livro
 	@$(PY) -m ferramentas.construir --pagina "$(p)"
+
+# o que se escreve na linha do make chega pelo ambiente: o título pode ter aspas
+novo-capitulo:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.novo_capitulo "$$titulo" "$$modulo"
 
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste
