@@ -213,7 +213,7 @@ LICENCAS = (
 
 def _rodape(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: nodes.document | None) -> None:
     """A versão do livro, que leva ao que mudou nela, e as licenças."""
-    mudancas, licencas = contexto["pathto"]("book/mudancas"), contexto["pathto"](citacao.PAGINA)
+    mudancas, licencas = contexto["pathto"]("book/mudancas"), contexto["pathto"](citacao.PAGINA).rstrip("#")
     contexto["theme_extra_footer"] = (
         f'<p><a href="{mudancas}">Versão {versao()}</a></p>\n'
         f'<p>{LICENCAS} <a href="{licencas}#as-licencas">As licenças</a></p>'

@@ -172,11 +172,13 @@ def abre_inteira(v: Visita, documento: str) -> None:
     limite = 4_000_000 if documento in CAPITULOS else 1_500_000
     assert 0 < v.bytes < limite, f"{documento}: {v.bytes / 1e6:.1f} MB"
     formulas = aba.locator(".math").count()
-    assert formulas or documento not in CAPITULOS
+    fonte = RAIZ / f"{documento}.md"
+    assert formulas or not fonte.exists() or "\n$$\n" not in fonte.read_text("utf-8")
     assert aba.locator("mjx-container").count() >= formulas
     assert aba.locator("mjx-merror").count() == 0
     assert aba.locator(".math:not(:has(mjx-container))").count() == 0
-    assert documento == "search" or o_que_sai_da_coluna(aba) == []
+    largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
+    assert not largos, f"{documento}.md: passa da largura da coluna; quebre a linha ou diminua: {largos}"
     assert documento not in CAPITULOS or rotulos_em_ingles(aba) == []
 
 
@@ -184,7 +186,8 @@ def cabe_no_celular(aba: Page, documento: str) -> None:
     """Na tela estreita a página não rola para o lado, e o botão do Colab está à vista."""
     aba.set_viewport_size(CELULAR)
     assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
-    assert documento == "search" or o_que_sai_da_coluna(aba) == []
+    largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
+    assert not largos, f"{documento}.md: não cabe em 390 px; quebre a linha ou diminua: {largos}"
     if documento in COM_CODIGO:
         botao = aba.get_by_role("link", name="Abrir no Colab").first
         caixa = botao.bounding_box()
@@ -209,6 +212,10 @@ def preparo_e_solucoes_abrem(aba: Page) -> None:
     assert preparo.count() == 1 and not preparo.locator("pre").is_visible()
     assert preparo.bounding_box()["height"] < 40
     solucao = aba.locator(".solution").first
+    assert solucao.count(), (
+        f"{aba.url}: nenhum exercício com solução; um capítulo tem ao menos um: {{exercise}} e, logo depois, "
+        "{solution-start} com :class: dropdown e {solution-end}"
+    )
     assert solucao.locator(".admonition-title").inner_text().startswith("Solução")
     assert not solucao.locator("section").is_visible()
     botao = solucao.locator("button.toggle-button")
