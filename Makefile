@@ -6,7 +6,7 @@ PORTA ?= 8000
 CONFERENCIAS := livro exemplos tipos estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro pagina teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
+.PHONY: ajuda livro pagina novo-capitulo teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
@@ -14,6 +14,7 @@ ajuda:
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
 	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
+	@echo 'make novo-capitulo titulo="…"   começa um capítulo, com testes e as entradas dele'
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
 
 livro:
@@ -23,6 +24,11 @@ livro:
 pagina:
 	@$(PYTHON) ferramentas/ambiente.py livro
 	@$(PY) -m ferramentas.construir --pagina "$(p)"
+
+# o que se escreve na linha do make chega pelo ambiente: o título pode ter aspas
+novo-capitulo:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.novo_capitulo "$$titulo" "$$modulo"
 
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste
@@ -51,3 +57,64 @@ servir:
 limpar:
 	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente
+.PHONY: ci colab teste-pacote teste-mais-novo enderecos somas pacote zip
+.PHONY: previa limpa-previas publica confere-etiqueta publica-versao
+
+ci:
+	@bash .ci/run
+
+teste-pacote:
+	@$(PYTHON) ferramentas/testa_pacote.py
+
+teste-mais-novo:
+	@$(PYTHON) ferramentas/testa_pacote.py --torch mais-novo
+
+enderecos:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.enderecos_de_fora
+
+somas:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.somas
+
+pacote:
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@rm -rf dist
+	@$(PY) -m build --outdir dist
+	@$(PY) -m twine check --strict dist/*
+
+zip:
+	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
+	@cd _build && rm -f fazendo-um-llm-do-zero.zip && $(PYTHON) -m zipfile -c fazendo-um-llm-do-zero.zip html
+	@echo "_build/fazendo-um-llm-do-zero.zip"
+
+# O resto fala com o GitHub: gh entra com o GH_TOKEN, e o git usa a entrada do gh.
+previa:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.previa publica "$$PASTA" --sha "$$SHA"
+
+limpa-previas:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.previa limpa
+
+publica:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@gh auth setup-git
+	@$(PYTHON) -m ferramentas.ramo_do_site "$$PASTA"
+
+confere-etiqueta:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@$(PYTHON) -m ferramentas.versao --etiqueta "$$ETIQUETA"
+
+publica-versao:
+	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+	@$(PYTHON) -m ferramentas.versao --notas > notas.md
+	@gh release create "$$ETIQUETA" --verify-tag --title "$$ETIQUETA" --notes-file notas.md "$$PASTA"/*
+
+colab:
+	@$(PYTHON) ferramentas/ambiente.py teste
+	@$(PY) -m ferramentas.ensaio_do_colab --torch 2.10.0

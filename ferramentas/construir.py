@@ -43,8 +43,8 @@ from ferramentas.tangle import compara, escreve, extrai
 CONSTRUCAO = RAIZ / "_build"
 SITE = CONSTRUCAO / "html"
 DOCTREES = CONSTRUCAO / ".doctrees"
-FONTES = ("_config.yml", "_toc.yml", "constraints.txt", "_static", "_templates", "book", "data",
-          "ferramentas", "homellm")  # fmt: skip
+FONTES = ("_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml", "CITATION.cff", "CHANGELOG.md",
+          "_static", "_templates", "book", "data", "ferramentas", "homellm")  # fmt: skip
 
 
 # ---------------------------------------------------------------- a construção anterior

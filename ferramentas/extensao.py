@@ -255,6 +255,7 @@ def _volta_ao_capitulo(
 def setup(app: Sphinx) -> dict[str, object]:
     app.livro_so = None  # a única página a construir, se é uma só
     app.setup_extension("ferramentas.bibliografia")
+    app.setup_extension("ferramentas.citacao")
     app.setup_extension("ferramentas.interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)

@@ -25,7 +25,9 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import exercise_enumerable_node
 
+from ferramentas import citacao
 from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos
+from ferramentas.versao import versao
 
 # ---------------------------------------------------------------- textos
 
@@ -160,6 +162,7 @@ class BuscaSemAcento(SearchPortuguese):
 
 
 BAIXAR = "Baixar o notebook desta página"
+CITAR = "Citar esta página"
 
 
 def _ligacao(texto: str, dica: str, url: str, icone: str, rotulo: str) -> dict[str, str]:
@@ -176,6 +179,10 @@ def _botoes(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: node
         botoes.append(_ligacao("Abrir no Colab", dica, no_colab, "fa-colab", "colab-button"))
         caderno = contexto["pathto"](f"_sources/{pagina}.ipynb", 1)
         botoes.append(_ligacao("", BAIXAR, caderno, "fa-download", "baixar-button"))
+    if doctree is not None:
+        botoes.append(
+            _ligacao("Citar", CITAR, contexto["pathto"](citacao.PAGINA), "fa-quote-right", "citar-button")
+        )
     menu: list[dict] = []
 
     def no_menu(texto: str, dica: str, url: str, icone: str, rotulo: str) -> None:
@@ -197,6 +204,20 @@ def _botoes(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: node
     grupo = {"type": "group", "buttons": menu, "tooltip": "Repositório, edição e issues"}
     botoes.append(grupo | {"icon": "fa-ellipsis", "label": "source-buttons"})
     contexto["header_buttons"] = botoes
+
+
+LICENCAS = (
+    "Código: MIT. Texto e figuras: MIT ou CC BY 4.0. Dados: CC0, salvo o que o cartão de cada um disser."
+)
+
+
+def _rodape(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: nodes.document | None) -> None:
+    """A versão do livro, que leva ao que mudou nela, e as licenças."""
+    mudancas, licencas = contexto["pathto"]("book/mudancas"), contexto["pathto"](citacao.PAGINA).rstrip("#")
+    contexto["theme_extra_footer"] = (
+        f'<p><a href="{mudancas}">Versão {versao()}</a></p>\n'
+        f'<p>{LICENCAS} <a href="{licencas}#as-licencas">As licenças</a></p>'
+    )
 
 
 def resumo(documento: nodes.document, limite: int = 160) -> str:
@@ -264,6 +285,7 @@ def acabamento(pagina: str) -> str:
     for ingles, portugues in FIXOS.items():
         pagina = pagina.replace(ingles, portugues)
     pagina = pagina.replace('btn-baixar-button"', f'btn-baixar-button" aria-label="{BAIXAR}" download', 1)
+    pagina = pagina.replace('btn-citar-button"', f'btn-citar-button" aria-label="{CITAR}"', 1)
     if "bd-search-container" in pagina:  # a página da busca já tem o seu campo
         pagina = DIALOGO.sub("", pagina, count=1)
     return pagina
@@ -276,7 +298,9 @@ def _da_acabamento(app: Sphinx) -> None:
 
     def com_acabamento(modelo: str, contexto: dict) -> str:
         texto = original(modelo, contexto)
-        return acabamento(texto) if modelo.endswith(".html") else texto
+        if not modelo.endswith(".html"):
+            return texto
+        return acabamento(texto.replace("</body>", f"{contexto.get('livro_citar', '')}</body>", 1))
 
     app.builder.templates.render = com_acabamento
 
@@ -331,5 +355,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", _da_acabamento)
     app.connect("html-page-context", _botoes, priority=900)  # depois do tema, que usa 501
     app.connect("html-page-context", _descricao, priority=900)
+    app.connect("html-page-context", _rodape, priority=900)
     app.connect("build-finished", _arruma_arquivos, priority=900)  # depois de copiado o MathJax
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

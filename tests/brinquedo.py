@@ -107,7 +107,7 @@ class Livro:
         do_projeto = [
             n for n in ("ferramentas", "_static", "_templates", "_config.yml") if (REPO / n).exists()
         ]
-        copia_o_projeto(raiz, *do_projeto, "pyproject.toml", "constraints.txt", "LICENSE")
+        copia_o_projeto(raiz, *do_projeto, "pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff")
         shutil.copytree(REPO / "tests/livro_minimo", raiz, dirs_exist_ok=True)
         for pasta in ("book/figuras", "homellm", "notebooks"):
             (raiz / pasta).mkdir()

@@ -118,4 +118,4 @@ def test_a_guarda_de_rede_guarda():
 def test_cada_modulo_tem_os_seus_testes():
     modulos = {p.stem for p in (REPO / "homellm").glob("*.py")} - {"__init__"}
     sem_testes = {m for m in modulos if not (REPO / f"tests/pacote/test_{m}.py").exists()}
-    assert sem_testes == set()
+    assert sem_testes == set(), f"crie {sorted(f'tests/pacote/test_{m}.py' for m in sem_testes)}"

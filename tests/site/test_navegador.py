@@ -172,11 +172,13 @@ def abre_inteira(v: Visita, documento: str) -> None:
     limite = 4_000_000 if documento in CAPITULOS else 1_500_000
     assert 0 < v.bytes < limite, f"{documento}: {v.bytes / 1e6:.1f} MB"
     formulas = aba.locator(".math").count()
-    assert formulas or documento not in CAPITULOS
+    fonte = RAIZ / f"{documento}.md"
+    assert formulas or not fonte.exists() or "\n$$\n" not in fonte.read_text("utf-8")
     assert aba.locator("mjx-container").count() >= formulas
     assert aba.locator("mjx-merror").count() == 0
     assert aba.locator(".math:not(:has(mjx-container))").count() == 0
-    assert documento == "search" or o_que_sai_da_coluna(aba) == []
+    largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
+    assert not largos, f"{documento}.md: passa da largura da coluna; quebre a linha ou diminua: {largos}"
     assert documento not in CAPITULOS or rotulos_em_ingles(aba) == []
 
 
@@ -184,7 +186,8 @@ def cabe_no_celular(aba: Page, documento: str) -> None:
     """Na tela estreita a página não rola para o lado, e o botão do Colab está à vista."""
     aba.set_viewport_size(CELULAR)
     assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
-    assert documento == "search" or o_que_sai_da_coluna(aba) == []
+    largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
+    assert not largos, f"{documento}.md: não cabe em 390 px; quebre a linha ou diminua: {largos}"
     if documento in COM_CODIGO:
         botao = aba.get_by_role("link", name="Abrir no Colab").first
         caixa = botao.bounding_box()
@@ -209,6 +212,10 @@ def preparo_e_solucoes_abrem(aba: Page) -> None:
     assert preparo.count() == 1 and not preparo.locator("pre").is_visible()
     assert preparo.bounding_box()["height"] < 40
     solucao = aba.locator(".solution").first
+    assert solucao.count(), (
+        f"{aba.url}: nenhum exercício com solução; um capítulo tem ao menos um: {{exercise}} e, logo depois, "
+        "{solution-start} com :class: dropdown e {solution-end}"
+    )
     assert solucao.locator(".admonition-title").inner_text().startswith("Solução")
     assert not solucao.locator("section").is_visible()
     botao = solucao.locator("button.toggle-button")
@@ -368,3 +375,39 @@ def test_no_celular_o_sumario_abre_e_leva_ao_capitulo(visita: Callable[..., Visi
     aba.get_by_role("button", name="Sumário do livro").first.click()
     ligacao.click()
     aba.wait_for_url("**/01-introducao.html")
+
+
+# ---------------------------------------------------------------- citar
+
+
+@pytest.mark.parametrize(("tela", "tema"), [(MESA, "light"), (CELULAR, "dark")])
+def test_o_botao_citar_abre_copia_e_devolve_o_foco(
+    visita: Callable[..., Visita], tela: dict, tema: str
+) -> None:
+    v = visita(viewport=tela, color_scheme=tema, permissions=["clipboard-read", "clipboard-write"])
+    v.aba.clock.set_fixed_time("2026-11-30T12:00:00")
+    aba = v.abre(CAPITULOS[0])
+    botao = aba.get_by_role("button", name="Citar esta página")
+    caixa = botao.bounding_box()
+    assert caixa["x"] >= 0 and caixa["x"] + caixa["width"] <= tela["width"]
+    botao.press("Enter")
+    dialogo = aba.get_by_role("dialog", name="Citar esta página")
+    assert dialogo.is_visible()
+    assert aba.evaluate("document.activeElement.getAttribute('aria-label')") == "Fechar"
+    assert aba.evaluate("document.documentElement.scrollWidth") <= tela["width"]
+    dialogo.get_by_role("button", name="Copiar em ABNT").click()
+    dialogo.get_by_text("Copiado.").wait_for()
+    assert aba.evaluate("navigator.clipboard.readText()").endswith("Acesso em: 30 nov. 2026.")
+    aba.keyboard.press("Escape")
+    assert not dialogo.is_visible()
+    assert aba.evaluate("document.activeElement.getAttribute('aria-label')") == "Citar esta página"
+    assert v.erros == []
+
+
+def test_sem_javascript_o_botao_citar_leva_a_pagina(visita: Callable[..., Visita]) -> None:
+    v = visita(java_script_enabled=False)
+    v.aba.goto(f"{v.endereco}{CAPITULOS[0]}.html")
+    botao = v.aba.get_by_role("link", name="Citar esta página")
+    assert botao.get_attribute("href") == "como-citar.html"
+    v.aba.goto(f"{v.endereco}book/como-citar.html")
+    assert "[data do acesso]" in v.aba.locator("article").inner_text()

@@ -13,7 +13,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+from ferramentas import citacao
+from ferramentas.interface import LICENCAS
 from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos, numero_do_capitulo, paginas
+from ferramentas.versao import versao
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
@@ -148,9 +151,11 @@ def test_imagens_existem_e_tem_texto_alternativo() -> None:
         for imagem in arvore(arquivo).todos("img"):
             origem = imagem.atributos["src"]
             if not (arquivo.parent / unquote(urlsplit(origem).path)).is_file():
-                problemas.append(f"{arquivo.name}: {origem} não existe")
+                problemas.append(
+                    f"{arquivo.name}: a imagem {origem} não existe; confira o nome em book/figuras/"
+                )
             if not imagem.atributos.get("alt", "").strip():
-                problemas.append(f"{arquivo.name}: {origem} sem texto alternativo")
+                problemas.append(f"{arquivo.name}: {origem} sem texto alternativo; escreva :alt: o que se vê")
     assert not problemas
 
 
@@ -214,7 +219,7 @@ def test_o_botao_do_colab_leva_a_um_notebook_que_existe(documento: str) -> None:
         assert endereco.startswith(prefixo)
         caderno = endereco.removeprefix(prefixo)
         assert caderno == f"notebooks/{documento.removeprefix('book/')}.ipynb"
-        assert (RAIZ / caderno).is_file()
+        assert (RAIZ / caderno).is_file(), f"{caderno} não existe; rode make livro e guarde-o no commit"
 
 
 @pytest.mark.parametrize("documento", DOCUMENTOS)
@@ -238,6 +243,29 @@ def test_repositorio_edicao_e_issue_apontam_a_pagina(documento: str) -> None:
     assert publicos.pagina(documento) in unquote(issue)
 
 
+@pytest.mark.parametrize("documento", DOCUMENTOS)
+def test_o_botao_citar_traz_a_citacao_da_propria_pagina(documento: str) -> None:
+    [destino] = botoes(documento, "btn-citar-button")
+    levado = (SITE / f"{documento}.html").parent.joinpath(destino).resolve()
+    assert levado == SITE / "book/como-citar.html" or (documento, destino) == (citacao.PAGINA, "#")
+    formas = {no.atributos["id"]: no.texto for no in abre(documento).todos("pre") if no.atributos.get("id")}
+    assert formas.keys() == {f"citar-{formato}" for formato in citacao.FORMATOS}
+    numero, *palavras = artigo(documento).todos("h1")[0].texto.rstrip("#").split()
+    titulo = " ".join(palavras if re.fullmatch(r"\d+|[A-Z]", numero) else [numero, *palavras])
+    inteiro = documento == "book/index"
+    onde = enderecos().site if inteiro else enderecos().pagina(documento)
+    for nome, forma in formas.items():
+        assert titulo in forma or nome == "citar-bibtex", (nome, forma)
+        assert onde in forma and versao() in forma, (nome, forma)
+    assert inteiro == formas["citar-bibtex"].startswith("@book{")
+
+
+def test_o_rodape_diz_a_versao_e_as_licencas() -> None:
+    for documento in DOCUMENTOS:
+        [rodape] = abre(documento).todos("footer", classe="bd-footer-content")
+        assert f"Versão {versao()}" in rodape.texto and LICENCAS in rodape.texto, documento
+
+
 def test_as_ligacoes_ao_colab_da_pagina_inicial_existem() -> None:
     prefixo = enderecos().colab("")
     ao_colab = [
@@ -256,22 +284,42 @@ def test_o_capitulo_traz_as_suas_saidas(documento: str) -> None:
     fonte = (RAIZ / f"{documento}.md").read_text("utf-8")
     pagina = artigo(documento)
     saidas = pagina.todos("div", classe="cell_output")
-    assert len(saidas) >= 10
-    assert not any("Traceback (most recent call last)" in saida.texto for saida in saidas)
+    assert len(saidas) >= 3, (
+        f"{documento}.md: {len(saidas)} saídas de células; um capítulo mostra ao menos três: acrescente "
+        "células que mostrem o que o texto afirma"
+    )
+    com_erro = [saida.texto for saida in saidas if "Traceback (most recent call last)" in saida.texto]
+    assert not com_erro, f"{documento}.md: uma saída é um traceback; conserte a célula: {com_erro[0][-200:]}"
     graficos = len(re.findall(r"(?m)^:figura: ", fonte))
     desenhos = len(re.findall(r"(?m)^```\{figure\} ", fonte))
     figuras = pagina.todos("figure")
-    assert len(figuras) == graficos + desenhos
-    assert all(f.todos("img") and f.todos("figcaption") for f in figuras)
-    assert sum("figura-de-celula" in f.classes for f in figuras) == graficos
+    assert len(figuras) == graficos + desenhos, (
+        f"{documento}.md: {graficos} células com :figura: e {desenhos} diretivas {{figure}}, mas "
+        f"{len(figuras)} figuras na página; confira as cercas e as opções"
+    )
+    vazias = [f.texto.strip()[:80] for f in figuras if not (f.todos("img") and f.todos("figcaption"))]
+    assert not vazias, (
+        f"{documento}.md: figura sem imagem ou sem legenda: {vazias}; a célula com :figura: tem de desenhar "
+        "(plt.subplots…), e a diretiva {figure} traz a legenda depois das opções"
+    )
+    assert sum("figura-de-celula" in f.classes for f in figuras) == graficos, (
+        f"{documento}.md: uma célula com :figura: não virou figura; escreva também :legenda: e :alt:"
+    )
 
 
 @pytest.mark.parametrize("documento", CAPITULOS)
 def test_numeros_do_capitulo_vem_do_nome_do_arquivo(documento: str) -> None:
     numero = str(numero_do_capitulo(documento))
-    assert artigo(documento).todos("h1")[0].texto.split()[0] == numero
+    titulo = artigo(documento).todos("h1")[0].texto
+    assert titulo.split()[0] == numero, (
+        f"{documento}.md: o título saiu {titulo!r}, e o nome do arquivo pede o número {numero}; a página "
+        "tem de estar na parte numerada de _toc.yml"
+    )
     legendas = [n.texto.split()[1] for n in artigo(documento).todos("span", classe="caption-number")]
-    assert legendas and all(n.startswith(f"{numero}.") for n in legendas)
+    assert legendas and all(n.startswith(f"{numero}.") for n in legendas), (
+        f"{documento}.md: legendas numeradas: {legendas}; um capítulo tem ao menos uma figura numerada: uma "
+        "célula com :figura:, :legenda: e :alt:, ou a diretiva {figure} com :name:"
+    )
     sumario = abre("book/index").todos("nav", classe="bd-docs-nav")[0]
     [ligacao] = [
         a for a in sumario.todos("a") if a.atributos["href"] == f"{documento.removeprefix('book/')}.html"
@@ -301,7 +349,11 @@ def test_a_pagina_inicial_liga_todos_os_capitulos_que_existem_e_so_eles() -> Non
     ligados = {
         a.atributos["href"].split("#")[0] for t in artigo("book/index").todos("table") for a in t.todos("a")
     }
-    assert ligados == {f"{d.removeprefix('book/')}.html" for d in CAPITULOS}
+    capitulos = {f"{d.removeprefix('book/')}.html" for d in CAPITULOS}
+    assert ligados == capitulos, (
+        f"book/index.md: a tabela dos capítulos não liga {sorted(capitulos - ligados)} e sobra "
+        f"{sorted(ligados - capitulos)}; cada capítulo tem uma linha: | 3 · [Atenção](03-atencao.md) | … |"
+    )
 
 
 # ---------------------------------------------------------------- interface
@@ -344,7 +396,7 @@ def textos_da_interface(raiz: No) -> list[str]:
 @pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
 def test_a_interface_fala_portugues(documento: str) -> None:
     restos = [t for t in textos_da_interface(abre(documento)) if EM_INGLES.search(t)]
-    assert not restos
+    assert not restos, f"{documento}: traduza, em TEXTOS ou FIXOS de ferramentas/interface.py: {restos}"
 
 
 @pytest.mark.parametrize("documento", DOCUMENTOS)
@@ -358,7 +410,10 @@ def test_o_cabecalho_da_pagina(documento: str) -> None:
     }
     titulo = artigo(documento).todos("h1")[0].texto.rstrip("#").split()
     assert raiz.todos("title")[0].texto.split(" — ")[0].split() == titulo
-    assert 40 <= len(metas["description"]) <= 161
+    assert 40 <= len(metas.get("description", "")) <= 161, (
+        f"{documento}.md: o primeiro parágrafo é o resumo que os buscadores mostram, e tem "
+        f"{len(metas.get('description', ''))} letras; escreva um parágrafo de prosa de 40 letras ou mais"
+    )
     assert metas["og:description"] == metas["description"]
     assert metas["og:title"].split() == titulo
     assert metas["og:url"] == enderecos().pagina(documento)
@@ -396,4 +451,8 @@ def test_o_endereco_do_site_e_um_so() -> None:
 def test_nenhum_notebook_sem_pagina() -> None:
     da_pagina = {f"{d.removeprefix('book/')}.ipynb" for d in DOCUMENTOS if botoes(d, "btn-colab-button")}
     pasta = RAIZ / "notebooks"
-    assert {p.relative_to(pasta).as_posix() for p in pasta.rglob("*.ipynb")} == da_pagina
+    existem = {p.relative_to(pasta).as_posix() for p in pasta.rglob("*.ipynb")}
+    assert existem == da_pagina, (
+        f"notebooks/: faltam {sorted(da_pagina - existem)} e sobram {sorted(existem - da_pagina)}; "
+        "rode make livro"
+    )
