@@ -71,10 +71,11 @@ class Post:
 def sem_marcas(texto: str) -> str:
     """O texto de uma linha de Markdown.
 
-    >>> sem_marcas("o `nan`, [*aqui*](a.md)")
-    'o nan, aqui'
+    >>> sem_marcas("o `nan`, [*aqui*](a.md) e no {ref}`capítulo 2 <cap-dados>`")
+    'o nan, aqui e no capítulo 2'
     """
-    return re.sub(r"[*`]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", texto))
+    sem_papeis = re.sub(r"\{[a-z:]+\}`([^`<]*?)\s*<[^`>]*>`", r"\1", texto)
+    return re.sub(r"[*`]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sem_papeis))
 
 
 def e_post(docname: str) -> bool:
@@ -112,9 +113,15 @@ def le_post(md: Path, raiz: Path = RAIZ) -> Post:
     if not partes or not paragrafo:
         raise ErroDoLivro(f"{lugar}:1: post sem título ou sem texto; comece por `# Título` e um parágrafo")
     frase = re.match(r".+?[.!?…]”?(?=\s|$)", paragrafo[0])
+    primeira = frase[0] if frase else paragrafo[0]
+    if mudo := re.search(r"\{[a-z:]+\}`[^`<]*`", primeira):  # o resumo não tem como saber o título
+        raise ErroDoLivro(
+            f"{lugar}:1: a primeira frase diz {mudo[0]}, e o resumo dela precisa do texto; "
+            "escreva-o: {ref}`capítulo 2 <cap-dados>`"
+        )
     return Post(
         nome_da_pagina(md, raiz), sem_marcas(partes["titulo"].strip()), data, capitulo,
-        tuple(map(str, etiquetas)), frase[0] if frase else paragrafo[0],
+        tuple(map(str, etiquetas)), primeira,
     )  # fmt: skip
 
 

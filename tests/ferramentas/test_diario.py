@@ -305,6 +305,7 @@ def test_o_cabecalho_de_um_post(tmp_path):
         ("capitulo: 3", "capitulo: 3\netiquetas: [língua]", "etiquetas tortas"),
         ("# Título\n", "", "post sem título ou sem texto"),
         ("Uma frase. Outra.", "", "post sem título ou sem texto"),
+        ("Uma frase.", "O {ref}`cap`.", "a primeira frase diz {ref}`cap`, e o resumo dela precisa do texto"),
     ],
 )
 def test_um_post_mal_escrito_e_dito_com_o_arquivo_e_o_que_escrever(tmp_path, de, para, frase):
