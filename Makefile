@@ -32,7 +32,7 @@ postagem:
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste
 	@$(PY) -m ferramentas.construir --so-site
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 verificar:
 	@$(PYTHON) ferramentas/ambiente.py teste

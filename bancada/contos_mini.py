@@ -2,10 +2,10 @@
 
 uso: python bancada/contos_mini.py --treino PASTA --textos PASTA [--fora NOME ...]
 
-`--treino` é a pasta de saída de `homellm.pretrain` (com `treino.ids` e `treino.safetensors`); `--textos`, a
-dos textos de que os livros `--fora` ficaram de fora. Grava `historia.json` (a curva de treino) e
-`medidas.json` (bits por byte) em `data/modelos/contos-mini`. As linhas de base contam os mesmos tokens que o
-modelo leu.
+`--treino` é a pasta de saída de `python -m homellm.recipes contos-mini` (com `treino.ids` e
+`treino.safetensors`); `--textos`, a dos textos de que os livros `--fora` ficaram de fora. Grava
+`historia.json` (a curva de treino) e `medidas.json` (bits por byte) em `data/modelos/contos-mini`. As linhas
+de base contam os mesmos tokens que o modelo leu.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pybtex.backends.plaintext import Backend as TextoCorrido
 from pybtex.database import Entry, Person
 from pybtex.plugin import register_plugin
 from pybtex.richtext import Tag, Text
@@ -128,5 +129,7 @@ class ListaAutorAno(Style):
 
 def setup(app: Sphinx) -> dict[str, object]:
     register_plugin("pybtex.style.formatting", "autor_ano", ListaAutorAno)
+    # registrado, não se procura de novo entre todos os pacotes instalados a cada citação
+    register_plugin("pybtex.backends", "plaintext", TextoCorrido, force=True)
     registra_citacao("sphinxcontrib.bibtex.style.referencing", "autor_ano", CitacaoAutorAno)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -106,6 +107,7 @@ def sphinx(
     from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
+    gc.disable()  # as árvores das páginas vivem até o fim, e o coletor gasta um terço do tempo a percorrê-las
     # o sphinx-external-toc percorre todos os objetos vivos e esbarra num nome antigo do PyTorch
     warnings.filterwarnings("ignore", "`torch.distributed.reduce_op` is deprecated", FutureWarning)
     do_livro = {

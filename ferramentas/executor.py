@@ -31,9 +31,17 @@ from nbformat import NotebookNode
 from ferramentas.caderno import le_caderno
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.execucao import chave, marca_cabecalho
-from ferramentas.livro import ErroDoLivro, grava, le_texto, nome_da_pagina, tempo_por_celula
+from ferramentas.livro import (
+    ErroDoLivro,
+    grava,
+    le_texto,
+    nome_da_pagina,
+    numero_do_capitulo,
+    tempo_por_celula,
+)
 
 UMA_LINHA = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SEM_WIDGETS = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # a barra do tqdm: aqui ninguém a vê
 AO_MESMO_TEMPO = 4  # no máximo: cada página chega a ocupar 1 GB
 EXECUCOES_GUARDADAS = 60  # quantas o cache guarda antes de esquecer as mais antigas
 CALADO = logging.Logger("execução")  # o que ele diria em inglês, dizem as queixas
@@ -110,8 +118,7 @@ class Executor:
         (Ctrl-C), mata os kernels; o que estava guardado continua.
         """
         novas = [p for md in mds if (p := prepara(md, self.raiz)) and not self.guardada(p)]
-        novas.reverse()  # sem tempos anteriores, os últimos capítulos são os que mais treinam
-        novas.sort(key=lambda p: -self.duracoes.get(p.nome, float("inf")))
+        novas.sort(key=self.prioridade)
         queixas: list[str] = []
         if not novas:
             return queixas
@@ -128,6 +135,11 @@ class Executor:
                 self.mata(futuros)
                 raise
         return queixas
+
+    def prioridade(self, pagina: Pagina) -> tuple[float, int]:
+        """As demoradas primeiro; sem tempos anteriores, os últimos capítulos, que são os que mais treinam."""
+        capitulo = numero_do_capitulo(pagina.nome)
+        return -self.duracoes.get(pagina.nome, float("inf")), -(-1 if capitulo is None else capitulo)
 
     def guardada(self, pagina: Pagina) -> bool:
         """A execução desta página já está no cache?"""
@@ -175,8 +187,14 @@ class Executor:
                 cliente.execute()
             finally:
                 self.clientes.discard(cliente)
+            deixados = sorted(os.listdir(vazia))
         if queixa := queixa_das_saidas(pagina):
             raise ErroDoLivro(queixa)
+        if deixados:
+            raise ErroDoLivro(
+                f"{pagina.nome}.md:1: a página deixa arquivos na pasta em que roda: {', '.join(deixados)}; "
+                "grave-os numa pasta temporária (tempfile), que se apaga no fim"
+            )
         return time.monotonic() - inicio
 
     def fecha(self, pagina: Pagina, futuro: Future[float | None], juntas: int) -> str | None:
@@ -278,7 +296,7 @@ def dura(segundos: float) -> str:
 
 def executa(mds: Iterable[Path], pasta: Path, raiz: Path) -> None:
     """Executa as páginas e guarda as saídas; erro se alguma falhou."""
-    os.environ.update(UMA_LINHA)  # os kernels o herdam
+    os.environ.update(UMA_LINHA | SEM_WIDGETS)  # os kernels o herdam
     if Executor(pasta, raiz).executa(mds):
         raise ErroDoLivro(
             "a construção parou; a causa está nas mensagens acima. Conserte a célula e rode de novo"

@@ -1,10 +1,10 @@
 # Gerado por ferramentas/tangle.py a partir de book/03-atencao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 073e8d46a14b16c5c2070c9fc8284ee22974239d518e28622e0dcc115f30fdfb
+# sha256 do que segue: a3e97868a8c888646f5b554684e3e13a6c7c95d36942aa59135e529a9a071712
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
-Segue «Attention Is All You Need» (Vaswani et al., 2017), com a máscara causal do GPT. Formas: `B` lote, `T`
-posições novas, `S` posições ao todo (as do cache e as novas), `C` emb_dim, `H` cabeças, `D = C / H`. O
-capítulo 3 do livro constrói este módulo.
+Segue “Attention Is All You Need” (Vaswani et al., 2017), com a máscara causal do GPT.
+Formas: `B` lote, `T` posições novas, `S` posições ao todo (as do cache e as novas), `C`
+emb_dim, `H` cabeças, `D = C / H`. O capítulo 3 do livro constrói este módulo.
 
 >>> attention = MultiHeadAttention(emb_dim=8, n_heads=2, context_length=4)
 >>> attention(torch.zeros(1, 3, 8)).shape
@@ -18,8 +18,31 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def causal_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """A atenção de `q`, `(…, T, D)`, sobre `k` e `v`, `(…, S, D)`: `(…, T, D)`.
+
+    As consultas são das últimas T das S posições, e cada uma olha para si e para as de
+    antes. `mask`, booleana `(T, S)`, troca essa regra: onde é `True`, olha.
+
+    Erros: `ValueError` se há menos chaves que consultas, e nenhuma máscara.
+    """
+    T, S = q.shape[-2], k.shape[-2]
+    if mask is None and T > S:
+        raise ValueError(f"são {T} consultas e só {S} chaves; dê uma máscara (T, S)")
+    if mask is None and 1 < T < S:
+        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
+    causal = mask is None and T > 1
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+
+
 class MultiHeadAttention(nn.Module):
-    """Atenção causal com `n_heads` cabeças em paralelo, sobre `scaled_dot_product_attention`.
+    """Atenção causal com `n_heads` cabeças em paralelo.
 
     Args:
         emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
@@ -29,31 +52,42 @@ class MultiHeadAttention(nn.Module):
         qkv_bias: se as projeções de consulta, chave e valor somam um viés.
 
     Raises:
-        ValueError: tamanhos menores que 1, `emb_dim` que não se divide por `n_heads`, dropout fora de [0, 1).
+        ValueError: tamanhos menores que 1, `emb_dim` que não se divide por `n_heads`,
+            dropout fora de [0, 1).
     """
 
     def __init__(
-        self, emb_dim: int, n_heads: int, context_length: int, dropout: float = 0.0, qkv_bias: bool = False
+        self,
+        emb_dim: int,
+        n_heads: int,
+        context_length: int,
+        dropout: float = 0.0,
+        qkv_bias: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("emb_dim", emb_dim), ("n_heads", n_heads), ("context_length", context_length)):
+        sizes = dict(emb_dim=emb_dim, n_heads=n_heads, context_length=context_length)
+        for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name}={value}: precisa ser ao menos 1")
         if emb_dim % n_heads:
-            raise ValueError(f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais")
+            raise ValueError(
+                f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais"
+            )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: precisa estar em [0, 1)")
         self.n_heads = n_heads
         self.head_dim = emb_dim // n_heads
         self.context_length = context_length
         self.dropout = dropout
-        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # as três projeções numa só matriz
+        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=qkv_bias)  # três numa só matriz
         self.proj = nn.Linear(emb_dim, emb_dim)
 
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as anteriores, as do cache incluídas.
+        """`(B, T, C) → (B, T, C)`; cada posição olha para si e para as de antes.
 
-        Erros: `ValueError` se a forma não é `(B, T, C)` ou se as posições passam de `context_length`.
+        Com `cache`, `x` traz só as posições novas, e as guardadas são as de antes.
+
+        Erros: `ValueError` se a forma não é `(B, T, C)`, ou se passa do máximo.
         """
         if x.dim() != 3 or x.shape[-1] != self.n_heads * self.head_dim:
             C = self.n_heads * self.head_dim
@@ -61,26 +95,24 @@ class MultiHeadAttention(nn.Module):
         B, T, C = x.shape
         if T > self.context_length:
             limit = self.context_length
-            raise ValueError(f"a sequência tem {T} posições, e o máximo é context_length={limit}")
+            raise ValueError(
+                f"a sequência tem {T} posições, e o máximo é context_length={limit}"
+            )
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # três (B, H, T, D)
         if cache is not None:
             k, v = cache.append(self, k, v, self.context_length)  # (B, H, S, D)
-        S = k.shape[2]
-        mask = None
-        if 1 < T < S:  # várias posições novas sobre um cache: a diagonal da máscara começa em S − T
-            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0, is_causal=1 < T == S
-        )  # (B, H, T, D)
+        dropout = self.dropout if self.training else 0.0
+        context = causal_attention(q, k, v, dropout=dropout)  # (B, H, T, D)
         return self.proj(context.transpose(1, 2).reshape(B, T, C))
 
 
 class KVCache:
-    """As chaves e os valores que cada camada de atenção já calculou, para não os recalcular a cada token.
+    """As chaves e os valores que cada camada de atenção já calculou.
 
-    Comece com `KVCache()` e passe o mesmo objeto a cada chamada, só com os tokens novos. A memória é
-    reservada uma vez por camada, na primeira chamada: `2 · B · H · context_length · D` números.
+    Comece com `KVCache()` e passe o mesmo objeto a cada chamada, só com os tokens
+    novos. A memória é reservada uma vez por camada, na primeira chamada:
+    `2 · B · H · context_length · D` números.
 
     >>> attention, cache = MultiHeadAttention(8, 2, context_length=4).eval(), KVCache()
     >>> x = torch.randn(1, 3, 8)
@@ -90,7 +122,8 @@ class KVCache:
     """
 
     def __init__(self) -> None:
-        self._keys: dict[nn.Module, torch.Tensor] = {}  # camada → (B, H, context_length, D)
+        # camada → (B, H, context_length, D)
+        self._keys: dict[nn.Module, torch.Tensor] = {}
         self._values: dict[nn.Module, torch.Tensor] = {}
         self._lengths: dict[nn.Module, int] = {}
 
@@ -102,9 +135,10 @@ class KVCache:
     def append(
         self, layer: nn.Module, keys: torch.Tensor, values: torch.Tensor, limit: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Guarda as chaves e os valores novos da camada, `(B, H, T, D)`, e devolve todos, `(B, H, S, D)`.
+        """Guarda o que a camada tem de novo, `(B, H, T, D)`; devolve `(B, H, S, D)`.
 
-        Erros: `ValueError` se passam de `limit` posições, ou se o lote não é o das chamadas anteriores.
+        Erros: `ValueError` se passam de `limit` posições, ou se o lote não é o das
+        chamadas anteriores.
         """
         batch_size, n_heads, new, head_dim = keys.shape
         if layer not in self._keys:
@@ -114,13 +148,13 @@ class KVCache:
         start, stop = self._lengths[layer], self._lengths[layer] + new
         if stop > limit:
             raise ValueError(
-                f"o cache tem {start} posições e vieram mais {new}; o limite é context_length={limit}. "
-                "Comece um cache novo com os últimos tokens"
+                f"o cache tem {start} posições e vieram mais {new}; o limite é "
+                f"context_length={limit}. Comece um cache novo com os últimos tokens"
             )
         if batch_size != len(self._keys[layer]):
             raise ValueError(
-                f"o cache é de um lote de {len(self._keys[layer])} e veio um de {batch_size}; "
-                "use um cache novo para cada lote"
+                f"o cache é de um lote de {len(self._keys[layer])} e veio um de "
+                f"{batch_size}; use um cache novo para cada lote"
             )
         self._keys[layer][:, :, start:stop] = keys
         self._values[layer][:, :, start:stop] = values

@@ -1,23 +1,24 @@
 # Gerado por ferramentas/tangle.py a partir de book/06-classificacao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 090b0aed9b0a271d3ec0eb16d81e37328b239625c66477cc23ef0e1e3cd3e26b
-"""Um GPT que classifica textos: a cabeça muda, o corpo e o laço de treino são os mesmos.
+# sha256 do que segue: 807387b7e40e7396c31dc98af4576bba11b6bfb541a72caeb1e859634151592c
+"""Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
-Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O capítulo 6 do livro
-constrói este módulo.
+Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
+capítulo 6 do livro constrói este módulo; o comando que treina os classificadores do
+livro é `python -m homellm.recipes`.
 
 >>> model, tokenizer = load_classifier("spam-mini")
 >>> model.labels
 ('ham', 'spam')
->>> predict(model, tokenizer, ["Pague a taxa e ganhe o prêmio: premio-certo.invalido"])[0].label
+>>> texts = ["Pague a taxa e ganhe o prêmio: premio-certo.invalido"]
+>>> predict(model, tokenizer, texts)[0].label
 'spam'
 """
 
 from __future__ import annotations
 
-import argparse
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from homellm.corpus import load_table
-from homellm.device import choose_device
-from homellm.model import GPT
-from homellm.tokenizer import BPETokenizer
+from homellm.data import LengthBatches
+from homellm.model import GPTConfig, LanguageModel, device_of, eval_mode, unwrap
+from homellm.tokenizer import BPETokenizer, Tokenizer, encode_text, end_id
 from homellm.training import Batch, History, TrainConfig, train
 from homellm.weights import (
     build_gpt,
+    check_pair,
     find_model,
-    load_pretrained,
     read_description,
     read_weights,
     write_folder,
@@ -47,8 +47,8 @@ from homellm.weights import (
 class Report:
     """As medidas de um classificador; o que é por classe segue a ordem de `labels`.
 
-    `confusion[i, j]` é quantos textos da classe `i` foram dados como `j`; `support`, quantos há de cada uma.
-    Precisão, cobertura ou F1 sem nada a dividir valem 0.
+    `confusion[i, j]` é quantos textos da classe `i` foram dados como `j`; `support`,
+    quantos há de cada uma. Precisão, cobertura ou F1 sem nada a dividir valem 0.
     """
 
     labels: tuple[str, ...]
@@ -72,9 +72,12 @@ class Report:
         width = max(8, *map(len, self.labels))
         lines = [f"{'':{width}}  precisão  cobertura     F1  textos"]
         for n, label in enumerate(self.labels):
-            row = f"{self.precision[n]:8.3f}  {self.recall[n]:9.3f}  {self.f1[n]:5.3f}  {self.support[n]:6}"
-            lines.append(f"{label:{width}}  {row}")
-        return "\n".join([*lines, f"acurácia {self.accuracy:.3f}, F1 médio {self.macro_f1:.3f}"])
+            rates = (
+                f"{self.precision[n]:8.3f}  {self.recall[n]:9.3f}  {self.f1[n]:5.3f}"
+            )
+            lines.append(f"{label:{width}}  {rates}  {self.support[n]:6}")
+        lines.append(f"acurácia {self.accuracy:.3f}, F1 médio {self.macro_f1:.3f}")
+        return "\n".join(lines)
 
 
 def _class_numbers(labels: Sequence[str]) -> dict[str, int]:
@@ -84,18 +87,24 @@ def _class_numbers(labels: Sequence[str]) -> dict[str, int]:
     return {label: n for n, label in enumerate(labels)}
 
 
-def classification_report(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Report:
+def classification_report(
+    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> Report:
     """Compara rótulos verdadeiros e previstos.
 
-    Erros: `ValueError` se não há um para um, se não há nenhum, se `labels` repete um nome, ou se há rótulo
-    fora de `labels`.
+    Erros: `ValueError` se não há um para um, se não há nenhum, se `labels` repete um
+    nome, ou se há rótulo fora de `labels`.
 
-    >>> print(classification_report(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).confusion)
+    >>> report = classification_report(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])
+    >>> print(report.confusion)
     [[1 1]
      [0 1]]
     """
     if len(truth) != len(predicted):
-        raise ValueError(f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um para um")
+        raise ValueError(
+            f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um "
+            "para um"
+        )
     if len(truth) == 0:
         raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
     position = _class_numbers(labels)
@@ -110,31 +119,43 @@ def classification_report(truth: Sequence[str], predicted: Sequence[str], labels
     return Report(tuple(labels), confusion, precision, recall, f1, support)
 
 
-def encode_text(tokenizer: BPETokenizer, text: str, max_length: int) -> list[int]:
+def encode_framed(tokenizer: Tokenizer, text: str, max_length: int) -> list[int]:
     """Os ids de um texto, entre dois `<|endoftext|>`, em no máximo `max_length` ids.
 
-    O texto é normalizado em NFC. Do que não cabe fica o começo; o `<|endoftext|>` final fica sempre. Um texto
-    vazio são só os dois.
+    Do que não cabe fica o começo; o `<|endoftext|>` final fica sempre. Um texto vazio
+    são só os dois.
 
-    Erros: `ValueError` se `max_length` é menor que 2, se o tokenizer não tem `<|endoftext|>`, ou os de
-    `BPETokenizer.encode`.
+    Erros: `ValueError` se `max_length` é menor que 2; os de `end_id` e de
+    `encode_text`.
     """
-    end = tokenizer.special_tokens.get("<|endoftext|>")
-    if end is None:
-        raise ValueError("o tokenizer não tem <|endoftext|>, que marca as pontas do texto")
     if max_length < 2:
         raise ValueError(f"max_length={max_length}: precisa ser ao menos 2, as pontas")
-    ids = tokenizer.encode(unicodedata.normalize("NFC", text))
-    return [end, *ids[: max_length - 2], end]
+    end = end_id(tokenizer)
+    return [end, *encode_text(tokenizer, text)[: max_length - 2], end]
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    """Os textos, numa lista. Erros: `TypeError` se é um só, ou se um não é texto."""
+    if isinstance(texts, str):
+        raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
+    listed = list(texts)  # pode vir um gerador
+    for n, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"texto {n}: esperava um texto, e veio {text!r}, um "
+                f"{type(text).__name__}; se é uma célula vazia de tabela, troque-a por "
+                '""'
+            )
+    return listed
 
 
 class ClassificationDataset(Dataset):
-    """Textos já em ids, com a classe de cada um: o item é `(ids, classe)`, int64 `(T,)` e um inteiro.
+    """Textos em ids, com a classe de cada um. Item: `(ids, classe)`, `(T,)` e int.
 
     `rotulos` traz um nome por texto; `labels`, os nomes na ordem das classes do modelo.
 
-    Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels` repete um nome, ou se há
-    rótulo fora de `labels`.
+    Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels`
+    repete um nome, ou se há rótulo fora de `labels`.
     """
 
     def __init__(
@@ -142,18 +163,24 @@ class ClassificationDataset(Dataset):
         texts: Sequence[str],
         rotulos: Sequence[str],
         labels: Sequence[str],
-        tokenizer: BPETokenizer,
+        tokenizer: Tokenizer,
         max_length: int,
     ) -> None:
         if len(texts) != len(rotulos):
-            raise ValueError(f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um")
+            raise ValueError(
+                f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um"
+            )
         if len(texts) == 0:
             raise ValueError("não há texto algum; confira o filtro que os escolheu")
         self.labels, position = tuple(labels), _class_numbers(labels)
         for n, rotulo in enumerate(rotulos):
             if rotulo not in position:
-                raise ValueError(f"texto {n}: rótulo {rotulo!r} desconhecido; use um de {tuple(labels)}")
-        self.ids = [torch.tensor(encode_text(tokenizer, text, max_length)) for text in texts]
+                raise ValueError(
+                    f"texto {n}: rótulo {rotulo!r} desconhecido; use um de "
+                    f"{tuple(labels)}"
+                )
+        rows = (encode_framed(tokenizer, text, max_length) for text in _texts(texts))
+        self.ids = [torch.tensor(row) for row in rows]
         self.classes = [position[rotulo] for rotulo in rotulos]
         self.lengths = [len(ids) for ids in self.ids]
 
@@ -167,85 +194,84 @@ class ClassificationDataset(Dataset):
 def collate_classification(
     items: Sequence[tuple[torch.Tensor, int]], pad_id: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """O lote `(ids, comprimentos, classes)`, int64 `(B, T)`, `(B,)`, `(B,)`; T é o do texto mais longo.
+    """O lote `(ids, comprimentos, classes)`, int64 `(B, T)`, `(B,)`, `(B,)`.
 
-    O enchimento fica à direita e pode ser qualquer id do vocabulário: a atenção causal não deixa nenhum token
-    do texto olhar para ele.
+    T é o do texto mais longo. O preenchimento fica à direita e pode ser qualquer id do
+    vocabulário: a atenção causal não deixa nenhum token do texto olhar para ele.
 
-    >>> collate_classification([(torch.tensor([7, 8, 9]), 1), (torch.tensor([5]), 0)])[0].tolist()
+    >>> items = [(torch.tensor([7, 8, 9]), 1), (torch.tensor([5]), 0)]
+    >>> collate_classification(items)[0].tolist()
     [[7, 8, 9], [5, 0, 0]]
     """
-    if not items or any(not len(ids) for ids, _ in items):
-        raise ValueError("o lote está vazio, ou há nele um texto sem nenhum id; use encode_text")
-    lengths = torch.tensor([len(ids) for ids, _ in items])
-    ids = nn.utils.rnn.pad_sequence([ids for ids, _ in items], batch_first=True, padding_value=pad_id)
-    return ids, lengths, torch.tensor([label for _, label in items])
-
-
-class SimilarLengthBatches:
-    """Os índices de cada lote, com textos de tamanho parecido: menos enchimento, mesmo embaralhamento.
-
-    A cada época, embaralha tudo, ordena por tamanho dentro de cada 16 lotes, e embaralha os lotes.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
-        self.lengths, self.batch_size, self.generator = lengths, batch_size, generator
-
-    def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(len(self.lengths), generator=self.generator).tolist()
-        size, pool = self.batch_size, 16 * self.batch_size
-        pools = (order[n : n + pool] for n in range(0, len(order), pool))
-        order = [i for pool in pools for i in sorted(pool, key=self.lengths.__getitem__)]
-        batches = [order[n : n + size] for n in range(0, len(order), size)]
-        for n in torch.randperm(len(batches), generator=self.generator).tolist():
-            yield batches[n]
+    rows = [ids for ids, _ in items]
+    if not rows or not all(map(len, rows)):
+        raise ValueError("o lote está vazio, ou há nele um texto sem nenhum id")
+    ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_id)
+    return ids, torch.tensor([*map(len, rows)]), torch.tensor([c for _, c in items])
 
 
 def create_classification_loader(
-    dataset: ClassificationDataset, batch_size: int = 32, shuffle: bool = True, seed: int = 0
+    dataset: ClassificationDataset,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int = 0,
 ) -> DataLoader:
-    """Lotes de `collate_classification`; com `shuffle`, os de `SimilarLengthBatches`."""
+    """Lotes de `collate_classification`; com `shuffle`, os de `LengthBatches`."""
     if not shuffle:
         return DataLoader(dataset, batch_size, collate_fn=collate_classification)
-    generator = torch.Generator().manual_seed(seed)
-    batches = SimilarLengthBatches(dataset.lengths, batch_size, generator)
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_classification, generator=generator)
+    batches = LengthBatches(dataset.lengths, batch_size=batch_size, seed=seed)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate_classification,
+        generator=batches.generator,
+    )
 
 
 class GPTClassifier(nn.Module):
-    """O corpo de um GPT com outra cabeça: `n_classes` notas, tiradas do último token de cada texto.
+    """Um modelo de linguagem com outra cabeça: `n_classes` notas do último token.
 
-    Copia os pesos: o `gpt` dado não muda. `labels` dá nome às classes (sem ele, "0", "1", …).
+    `gpt` é um `GPT`, ou qualquer modelo com `features`, `head` e `config`; o que se
+    ajusta é uma cópia dele, no mesmo dispositivo e no mesmo tipo. `labels` dá nome às
+    classes (sem ele, "0", "1", …).
 
-    Erros: `ValueError` se `n_classes` é menor que 2, ou se `labels` não são `n_classes` nomes diferentes.
+    Erros: `ValueError` se `n_classes` é menor que 2, ou se `labels` não são `n_classes`
+    nomes diferentes.
     """
 
-    def __init__(self, gpt: GPT, n_classes: int, labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, gpt: LanguageModel, n_classes: int, labels: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         if n_classes < 2:
-            raise ValueError(f"n_classes={n_classes}: para classificar são precisas ao menos 2")
-        self.labels = tuple(labels) if labels is not None else tuple(str(n) for n in range(n_classes))
+            raise ValueError(f"n_classes={n_classes}: para classificar, ao menos 2")
+        names = labels if labels is not None else [str(n) for n in range(n_classes)]
+        self.labels = tuple(names)
         if len(set(self.labels)) != n_classes or len(self.labels) != n_classes:
-            raise ValueError(f"labels={self.labels}: esperava {n_classes} nomes diferentes")
-        self.gpt = GPT(gpt.config)
-        self.gpt.head = nn.Linear(gpt.config.emb_dim, n_classes)  # a das V notas fica para trás
-        body = {name: w for name, w in gpt.state_dict().items() if not name.startswith("head.")}
-        self.gpt.load_state_dict(self.gpt.state_dict() | body)
-        nn.init.normal_(self.gpt.head.weight, std=0.02)
-        nn.init.zeros_(self.gpt.head.bias)
+            raise ValueError(
+                f"labels={self.labels}: esperava {n_classes} nomes diferentes"
+            )
+        self.gpt = copy.deepcopy(unwrap(gpt))
+        like = next(self.gpt.parameters())
+        with torch.no_grad():
+            first = torch.zeros(1, 1, dtype=torch.int64, device=like.device)
+            width = self.gpt.features(first).shape[-1]
+        head = nn.Linear(width, n_classes, device=like.device, dtype=like.dtype)
+        nn.init.normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+        self.gpt.head = head  # a das V notas fica para trás
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Logits `(B, K)` de ids `(B, T)`; `lengths`, `(B,)`, diz quantos ids de cada linha são do texto.
+        """Logits `(B, K)` de ids `(B, T)`; `lengths`, `(B,)`, são os ids de cada texto.
 
-        Erros: os de `GPT.features`, e `ValueError` se há comprimento fora de 1 a T.
+        Erros: os de `features`, e `ValueError` se há comprimento fora de 1 a T.
         """
-        if lengths.shape != ids.shape[:1] or lengths.min() < 1 or lengths.max() > ids.shape[1]:
-            raise ValueError(f"lengths={lengths.tolist()}: esperava um de 1 a T por linha de {(*ids.shape,)}")
+        inside = lengths.shape == ids.shape[:1] and 1 <= lengths.min()
+        if not inside or lengths.max() > ids.shape[1]:
+            raise ValueError(
+                f"lengths={lengths.tolist()}: esperava um de 1 a T por linha de "
+                f"{tuple(ids.shape)}"
+            )
         x = self.gpt.features(ids)  # (B, T, C)
         last = x[torch.arange(len(ids), device=ids.device), lengths - 1]  # (B, C)
         return self.gpt.head(last)
@@ -261,46 +287,54 @@ class Prediction:
 
 @torch.no_grad()
 def class_probabilities(
-    model: GPTClassifier, tokenizer: BPETokenizer, texts: Iterable[str], batch_size: int = 32
+    model: GPTClassifier,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    batch_size: int = 32,
 ) -> torch.Tensor:
-    """As probabilidades de cada classe, `(N, K)`, na ordem de `model.labels`, com o dropout desligado.
+    """As probabilidades de cada classe, `(N, K)`, na ordem de `model.labels`, na CPU.
 
-    Vale para qualquer texto, o vazio incluído; de um longo demais só se lê o começo (`encode_text`).
+    Vale para qualquer texto, o vazio incluído; de um longo demais só se lê o começo
+    (`encode_framed`). O dropout fica desligado.
 
-    Erros: `TypeError` se `texts` é um texto só, ou se há nele o que não é texto; `ValueError` se
-    `batch_size` não é ao menos 1, e os de `BPETokenizer.encode`.
+    Erros: `TypeError` se `texts` é um texto só, ou se há nele o que não é texto;
+    `ValueError` se `batch_size` não é ao menos 1; os de `encode_framed`.
     """
-    listed = list(texts)  # pode vir um gerador
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in listed):
-        raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
-    device, training = next(model.parameters()).device, model.training
-    items = [(torch.tensor(encode_text(tokenizer, t, model.gpt.config.context_length)), 0) for t in listed]
-    order = sorted(range(len(items)), key=lambda n: len(items[n][0]))  # tamanhos parecidos, pouco enchimento
-    probs = torch.zeros(len(items), len(model.labels))
-    model.eval()
-    try:
+    size, device = model.gpt.config.context_length, device_of(model)
+    rows = [torch.tensor(encode_framed(tokenizer, t, size)) for t in _texts(texts)]
+    order = sorted(range(len(rows)), key=lambda n: len(rows[n]))  # pouco preenchimento
+    probs = torch.zeros(len(rows), len(model.labels))
+    with eval_mode(model):
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            ids, lengths, _ = collate_classification([items[n] for n in rows])
-            probs[rows] = model(ids.to(device), lengths.to(device)).float().softmax(-1).cpu()
-    finally:
-        model.train(training)
+            chosen = order[start : start + batch_size]
+            ids, lengths, _ = collate_classification([(rows[n], 0) for n in chosen])
+            logits = model(ids.to(device), lengths.to(device))
+            probs[chosen] = logits.float().softmax(-1).cpu()
     return probs
 
 
-def predict(model: GPTClassifier, tokenizer: BPETokenizer, texts: Iterable[str]) -> list[Prediction]:
-    """Uma `Prediction` por texto, na ordem dada; lista vazia, se não há textos. Erros: os de
-    `class_probabilities`."""
+def predict(
+    model: GPTClassifier, tokenizer: Tokenizer, texts: Iterable[str]
+) -> list[Prediction]:
+    """Uma `Prediction` por texto, na ordem dada; lista vazia, se não há textos.
+
+    Erros: os de `class_probabilities`.
+    """
     probs, best = class_probabilities(model, tokenizer, texts).max(-1)
-    return [Prediction(model.labels[n], p) for p, n in zip(probs.tolist(), best.tolist(), strict=True)]
+    return [
+        Prediction(model.labels[n], p)
+        for p, n in zip(probs.tolist(), best.tolist(), strict=True)
+    ]
 
 
-def add_token_noise(ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab_size: int) -> torch.Tensor:
-    """Troca cada token de dentro do texto, com probabilidade `rate`, por um id sorteado do vocabulário.
+def add_token_noise(
+    ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab_size: int
+) -> torch.Tensor:
+    """Troca cada token de dentro do texto por um id sorteado, com probabilidade `rate`.
 
-    `(B, T) → (B, T)`. As duas pontas de cada texto e o enchimento ficam como estão.
+    `(B, T) → (B, T)`. As duas pontas de cada texto e o preenchimento ficam como estão.
     """
     positions = torch.arange(ids.shape[1], device=ids.device)
     inside = (positions > 0) & (positions < lengths[:, None] - 1)  # (B, T)
@@ -308,8 +342,10 @@ def add_token_noise(ids: torch.Tensor, lengths: torch.Tensor, rate: float, vocab
     return torch.where(swap, torch.randint_like(ids, vocab_size), ids)
 
 
-def classification_loss(model: nn.Module, batch: Batch, token_noise: float = 0.0) -> torch.Tensor:
-    """Entropia cruzada média, em nats por texto; `batch` é o de `collate_classification`.
+def classification_loss(
+    model: nn.Module, batch: Batch, token_noise: float = 0.0
+) -> torch.Tensor:
+    """Entropia cruzada média, em nats por texto, de um `collate_classification`.
 
     `token_noise` é a taxa de `add_token_noise`, e só vale enquanto o modelo treina.
     """
@@ -320,17 +356,27 @@ def classification_loss(model: nn.Module, batch: Batch, token_noise: float = 0.0
 
 
 def set_trainable(model: GPTClassifier, blocks: int | None) -> None:
-    """Deixa treinar a cabeça, a última normalização e os últimos `blocks` blocos; `None` libera tudo.
+    """Deixa treinar a cabeça, a última normalização e os últimos `blocks` blocos.
 
-    Erros: `ValueError` se o modelo não tem tantos blocos.
+    `None` libera tudo. Erros: `ValueError` se o modelo não tem tantos blocos.
     """
-    total = len(model.gpt.blocks)
-    if blocks is not None and not 0 <= blocks <= total:
-        raise ValueError(f"blocks={blocks}: use de 0 a {total}, os que o modelo tem, ou None para tudo")
-    model.requires_grad_(blocks is None)
-    if blocks is not None:
-        for part in (model.gpt.head, model.gpt.norm, *model.gpt.blocks[total - blocks :]):
-            part.requires_grad_(True)
+    if blocks is None:
+        model.requires_grad_(True)
+        return
+    parts = getattr(model.gpt, "blocks", None)
+    norm = getattr(model.gpt, "norm", None)
+    if parts is None or norm is None:
+        raise ValueError(
+            f"blocks={blocks}: {type(model.gpt).__name__} não tem blocks e norm, e só "
+            "se pode ajustar por inteiro, com blocks=None"
+        )
+    if not 0 <= blocks <= len(parts):
+        raise ValueError(
+            f"blocks={blocks}: use de 0 a {len(parts)}, os que o modelo tem, ou None"
+        )
+    model.requires_grad_(False)
+    for part in (model.gpt.head, norm, *parts[len(parts) - blocks :]):
+        part.requires_grad_(True)
 
 
 def finetune_classifier(
@@ -344,25 +390,31 @@ def finetune_classifier(
     token_noise: float = 0.0,
     **options: Any,
 ) -> History:
-    """Ajusta o classificador pelo laço `homellm.training.train`, que recebe `options`; devolve a história.
+    """Ajusta o classificador pelo laço `homellm.training.train`; devolve a história.
 
-    `trainable_blocks` é o de `set_trainable`: `None` ajusta tudo, 0 só a cabeça e a última normalização.
-    `token_noise` é a fração de tokens trocados (`add_token_noise`). Com a mesma semente em `config`, os lotes
-    são os mesmos. O modelo fica em modo de avaliação.
+    `trainable_blocks` é o de `set_trainable`: `None` ajusta tudo, 0 só a cabeça e a
+    última normalização. `token_noise` é a fração de tokens trocados
+    (`add_token_noise`). Com a mesma semente em `config`, os lotes são os mesmos.
+    `options` são as de `train`. O modelo fica em modo de avaliação.
 
-    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está em [0, 1), ou se as
-    classes dos dados não são as do modelo, na mesma ordem.
+    Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está
+    em [0, 1), ou se as classes dos dados não são as do modelo, na mesma ordem.
     """
     if not 0 <= token_noise < 1:
         raise ValueError(f"token_noise={token_noise}: precisa estar em [0, 1)")
     for data in (train_data, val_data):
         if data is not None and data.labels != model.labels:
             raise ValueError(
-                f"os dados têm as classes {data.labels}, e o modelo, {model.labels}; use a mesma ordem"
+                f"os dados têm as classes {data.labels}, e o modelo, {model.labels}; "
+                "use a mesma ordem"
             )
-    config = config or TrainConfig(epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02)
+    config = config or TrainConfig(
+        epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02
+    )
     set_trainable(model, trainable_blocks)
-    train_loader = create_classification_loader(train_data, batch_size, seed=config.seed)
+    train_loader = create_classification_loader(
+        train_data, batch_size, seed=config.seed
+    )
     val_loader = None
     if val_data is not None:  # lotes de tamanho parecido, e os mesmos em toda avaliação
         val_loader = list(create_classification_loader(val_data, batch_size))
@@ -372,51 +424,60 @@ def finetune_classifier(
     return history
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Como se treina um classificador que vem com o pacote: de que tabela, com que rótulos e que ajustes."""
+def save_classifier(
+    model: GPTClassifier,
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Guarda o classificador, os nomes das classes e o tokenizer numa pasta.
 
-    table: str
-    labels: tuple[str, ...]
-    config: TrainConfig
-    token_noise: float = 0.15
-    batch_size: int = 32
-
-
-RECIPES = {
-    "spam-mini": Recipe(
-        "spam", ("ham", "spam"), TrainConfig(epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02)
-    ),
-    "sentimento-mini": Recipe(
-        "sentimento",
-        ("negativo", "misto", "positivo"),
-        TrainConfig(epochs=5, learning_rate=1e-3, warmup_steps=20, final_lr=0.02),
-    ),
-}
-
-
-def load_labeled(
-    recipe: Recipe, split: str, tokenizer: BPETokenizer, max_length: int
-) -> ClassificationDataset:
-    """Um split da tabela da receita, pronto para `finetune_classifier`."""
-    rows = load_table(recipe.table, split)
-    texts, rotulos = [row.texto for row in rows], [row.rotulo for row in rows]
-    return ClassificationDataset(texts, rotulos, recipe.labels, tokenizer, max_length)
-
-
-def train_recipe(
-    recipe: Recipe, gpt: GPT, tokenizer: BPETokenizer, seed: int = 0, **options: Any
-) -> tuple[GPTClassifier, History]:
-    """Treina um classificador a partir de uma cópia de `gpt`, sem ler o teste.
-
-    `options` são as de `finetune_classifier`.
+    `load_classifier` a lê. Erros: `TypeError` se o corpo não é um GPT; os de
+    `write_folder`.
     """
-    torch.manual_seed(seed)
-    model = GPTClassifier(gpt, len(recipe.labels), recipe.labels).to(choose_device())
-    data = [load_labeled(recipe, s, tokenizer, gpt.config.context_length) for s in ("train", "validation")]
-    config = replace(recipe.config, seed=seed)
-    options = {"batch_size": recipe.batch_size, "token_noise": recipe.token_noise} | options
-    return model, finetune_classifier(model, *data, config, **options)
+    inner = unwrap(model)
+    config = inner.gpt.config
+    if not isinstance(config, GPTConfig):
+        raise TypeError(
+            f"só se guarda o classificador de um GPT; veio {type(inner.gpt).__name__}"
+        )
+    description = {"model": asdict(config), "labels": list(inner.labels)}
+    write_folder(folder, inner, tokenizer, description, dtype)
+
+
+def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPETokenizer]:
+    """O classificador, em fp32 e em modo de avaliação, e o seu tokenizer.
+
+    Aceita uma pasta de `save_classifier`, ou o nome de um que vem com o pacote:
+    `"spam-mini"`, `"sentimento-mini"`.
+
+    Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
+    estragados, não casam, ou são de um modelo de linguagem.
+    """
+    folder = find_model(name_or_folder)
+    description, path = read_description(folder), folder / "config.json"
+    labels = description.get("labels")
+    if labels is None:
+        raise ValueError(
+            f"{path}: não é um classificador; se é um modelo de linguagem, use "
+            "load_pretrained"
+        )
+    if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+        raise ValueError(
+            f"{path}: esperava em labels uma lista de nomes; veio {labels!r}"
+        )
+    gpt = build_gpt(path, description.get("model"))
+    try:
+        model = GPTClassifier(gpt, len(labels), labels)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    read_weights(folder, model)
+    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+    try:
+        check_pair(tokenizer, model.gpt.config.vocab_size)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    return model.eval(), tokenizer
 
 
 def calibration_table(
@@ -424,73 +485,23 @@ def calibration_table(
 ) -> list[tuple[float, float, int]]:
     """Junta as previsões por confiança, em `n_bins` faixas iguais de 0 a 1.
 
-    Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam de fora.
+    Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam
+    de fora.
 
-    Erros: `ValueError` se não há uma confiança de 0 a 1 para cada acerto ou erro, ou se `n_bins` não é ao
-    menos 1.
+    Erros: `ValueError` se não há uma confiança de 0 a 1 para cada acerto ou erro, ou se
+    `n_bins` não é ao menos 1.
 
     >>> calibration_table([0.75, 1.0, 0.5], [True, False, True], n_bins=4)
     [(0.5, 1.0, 1), (0.875, 0.5, 2)]
     """
-    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
-    if confidence.shape != correct.shape or not ((confidence >= 0) & (confidence <= 1)).all():
+    sure, hits = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    if sure.shape != hits.shape or not ((sure >= 0) & (sure <= 1)).all():
         raise ValueError("esperava uma confiança, de 0 a 1, para cada acerto ou erro")
     if n_bins < 1:
         raise ValueError(f"n_bins={n_bins}: precisa ser ao menos 1")
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    groups = [bins == b for b in np.unique(bins)]
     return [
-        (float(confidence[bins == b].mean()), float(correct[bins == b].mean()), int((bins == b).sum()))
-        for b in np.unique(bins)
+        (float(sure[group].mean()), float(hits[group].mean()), int(group.sum()))
+        for group in groups
     ]
-
-
-def save_classifier(
-    model: GPTClassifier, tokenizer: BPETokenizer, folder: str | Path, dtype: torch.dtype | None = None
-) -> None:
-    """Guarda o classificador, os nomes das classes e o tokenizer numa pasta, que `load_classifier` lê."""
-    description = {"model": asdict(model.gpt.config), "labels": list(model.labels)}
-    write_folder(folder, model, tokenizer, description, dtype)
-
-
-def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPETokenizer]:
-    """O classificador, em fp32 e em modo de avaliação, e o seu tokenizer.
-
-    Aceita uma pasta de `save_classifier`, ou o nome de um que vem com o pacote: `"spam-mini"`,
-    `"sentimento-mini"`.
-
-    Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão estragados, não casam,
-    ou são de um modelo de linguagem.
-    """
-    folder = find_model(name_or_folder)
-    description, path = read_description(folder), folder / "config.json"
-    labels = description.get("labels")
-    if labels is None:
-        raise ValueError(f"{path}: não é um classificador; se é um modelo de linguagem, use load_pretrained")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"{path}: esperava em labels uma lista de nomes; veio {labels!r}")
-    gpt = build_gpt(path, description.get("model"))
-    try:
-        model = GPTClassifier(gpt, len(labels), labels)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    read_weights(folder, model)
-    return model.eval(), BPETokenizer.load(folder / "tokenizer.json")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Ponto de entrada: treina um dos classificadores que vêm com o pacote, e o guarda em fp16."""
-    parser = argparse.ArgumentParser(prog="homellm.classification", description=main.__doc__)
-    parser.add_argument("receita", choices=sorted(RECIPES))
-    parser.add_argument("--saida", type=Path, required=True, help="pasta do modelo")
-    parser.add_argument("--de", default="contos-mini", help="o GPT de que se parte (nome ou pasta)")
-    parser.add_argument("--semente", type=int, default=0)
-    args = parser.parse_args(arguments)
-
-    gpt, tokenizer = load_pretrained(args.de)
-    model, history = train_recipe(RECIPES[args.receita], gpt, tokenizer, args.semente)
-    save_classifier(model, tokenizer, args.saida, dtype=torch.float16)
-    print(f"validação: {history.val_loss[-1]:.4f} nats por texto, em {history.seconds:.0f} s; {args.saida}")
-
-
-if __name__ == "__main__" and __package__ == "homellm":  # com python -m; num caderno, não
-    main()

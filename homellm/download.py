@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/arquivos-e-dados.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 5c546e34b8adb0eab5fa61c52d27d4c2f8f442d2e6d3bb5fbe977d4de87c8d6b
+# sha256 do que segue: 68d9a84a2c43cabe619819b353426bd98829e68516c92892965e6d55a7501030
 """A rede: pedidos HTTP com prazo e limite de bytes, e o download conferido de arquivos.
 
 `open_url` é o único caminho do pacote até a rede; `fetch` baixa o que há em `MANIFEST`.
@@ -527,7 +527,10 @@ def _transfer(
     url: str, part: Path, file: RemoteFile, known: bool, clock: _Clock, progress: bool
 ) -> None:
     """Uma tentativa de baixar `url` para `part`."""
-    from tqdm.auto import tqdm
+    if progress:
+        from tqdm.auto import tqdm
+    else:  # a barra dos notebooks avisa, ao ser importada, que lhe faltam os widgets
+        from tqdm import tqdm
 
     headers = _resume(part, url, known)
     with _request(url, clock, file.limit, headers=headers) as reply:

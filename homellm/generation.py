@@ -1,9 +1,9 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 49224149666981df4f458b3d83957d564772897f4d4743439ff8fe648338f5a1
+# sha256 do que segue: 20e672ca0a9bb5249b3f9434ba197772e5b4e73fd387cef04f9b5ee5ac50740c
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve
-logits. Só `generate_text` conhece um tokenizer. O capítulo 4 do livro constrói este módulo.
+logits. Só `generate_text` conhece um tokenizer. O capítulo 4 constrói este módulo.
 
 >>> def successor(ids):  # um "modelo" que sempre aposta no id seguinte
 ...     return torch.nn.functional.one_hot((ids + 1) % 10, 10).float()
@@ -32,13 +32,14 @@ def next_token_probs(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> torch.Tensor:
-    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`, linhas de soma 1.
+    """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`.
 
-    `temperature` divide os logits; 0 põe tudo no mais provável. `top_k` guarda os k mais
-    prováveis; `top_p`, o menor grupo dos mais prováveis cuja soma chega a p. Os filtros se
-    aplicam nesta ordem.
+    Cada linha soma 1. `temperature` divide os logits; 0 põe tudo no mais provável.
+    `top_k` guarda os k mais prováveis; `top_p`, o menor grupo dos mais prováveis cuja
+    soma chega a p. Os filtros se aplicam nesta ordem.
 
-    Erros: `ValueError` para um argumento fora do que se aceita, ou logits com NaN ou +inf.
+    Erros: `ValueError` para um argumento fora do que se aceita, ou logits com NaN ou
+    +inf.
 
     >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
     [[0.0, 1.0, 0.0]]
@@ -54,16 +55,20 @@ def next_token_probs(
     highest = logits.amax(-1, keepdim=True)
     if not highest.isfinite().all():
         raise ValueError(
-            "os logits têm NaN ou infinito, e não há o que sortear; o treino divergiu, ou "
-            "os pesos estão estragados"
+            "os logits têm NaN ou infinito, e não há o que sortear; o treino divergiu, "
+            "ou os pesos estão estragados"
         )
     if temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+        return torch.zeros_like(logits).scatter_(
+            -1, logits.argmax(-1, keepdim=True), 1.0
+        )
     # com o maior em 0, nem a menor das temperaturas transborda
     logits = (logits - highest) / max(temperature, torch.finfo(torch.float32).tiny)
     if top_k is not None and top_k < logits.shape[-1]:
         best = logits.topk(top_k)
-        logits = torch.full_like(logits, float("-inf")).scatter(-1, best.indices, best.values)
+        logits = torch.full_like(logits, float("-inf")).scatter(
+            -1, best.indices, best.values
+        )
     probs = logits.softmax(-1)
     if top_p is not None and top_p < 1:
         ordered, order = probs.sort(-1, descending=True)
@@ -78,8 +83,8 @@ def penalize_repetition(
 ) -> torch.Tensor:
     """Baixa os logits `(B, V)` dos ids presentes em `ids`, `(B, T)`.
 
-    Divide os positivos e multiplica o resto. Keskar et al., “CTRL”, 2019. `penalty` 1 não
-    muda nada; os valores usuais vão de 1,1 a 1,5.
+    Divide os positivos e multiplica o resto. Keskar et al., “CTRL”, 2019. `penalty` 1
+    não muda nada; os valores usuais vão de 1,1 a 1,5.
 
     >>> logits, ids = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0, 1]])
     >>> penalize_repetition(logits, ids, 2.0).tolist()
@@ -89,7 +94,9 @@ def penalize_repetition(
         what = "precisa ser 1 (sem efeito) ou mais, e finita"
         raise ValueError(f"repetition_penalty={penalty}: {what}")
     seen = logits.gather(-1, ids)
-    return logits.scatter(-1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+    return logits.scatter(
+        -1, ids, torch.where(seen > 0, seen / penalty, seen * penalty)
+    )
 
 
 def _last_logits(
@@ -97,7 +104,8 @@ def _last_logits(
 ) -> torch.Tensor:
     """Os logits da última posição, `(B, V)`.
 
-    `output` é a matriz de saída transposta, `(C, V)`, ou `None` para chamar a do modelo.
+    `output` é a matriz de saída transposta, `(C, V)`, ou `None` para chamar a do
+    modelo.
     """
     limit = getattr(getattr(model, "config", None), "context_length", ids.shape[1])
     window = ids[:, -limit:]
@@ -112,7 +120,7 @@ def _last_logits(
 
 
 def _draw(probs: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    """Um id por linha de `probs`, `(B, V) → (B,)`, no dispositivo do gerador, se há um."""
+    """Um id por linha, `(B, V) → (B,)`, no dispositivo do gerador, se há um."""
     device = probs.device if generator is None else generator.device
     drawn = torch.multinomial(probs.to(device), 1, generator=generator)[:, 0]
     return drawn.to(probs.device)
@@ -141,9 +149,11 @@ def stream(
     repetition_penalty: float = 1.0,
     allowed: Collection[int] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Os ids novos, um passo por vez, `(B,)`: o que `generate` junta, com os seus argumentos."""
+    """Os ids novos, um passo por vez, `(B,)`; os argumentos são os de `generate`."""
     if ids.dim() != 2 or not ids.numel():
-        raise ValueError(f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}")
+        raise ValueError(
+            f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}"
+        )
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
     model = unwrap(model)
@@ -189,21 +199,23 @@ def generate(
 ) -> torch.Tensor:
     """Continua cada linha de `ids`, int64 `(B, T)`, com até `max_new_tokens` ids.
 
-    Devolve `(B, T + novos)`. Passado o `context_length` do modelo, a janela desliza: cada
-    token novo vê só os últimos `context_length`, e o cache deixa de servir (o tempo por
-    token volta a ser o de uma passada inteira). Com e sem cache, os ids são os mesmos.
+    Devolve `(B, T + novos)`. Passado o `context_length` do modelo, a janela desliza:
+    cada token novo vê só os últimos `context_length`, e o cache deixa de servir (o
+    tempo por token volta a ser o de uma passada inteira). Com e sem cache, os ids são
+    os mesmos.
 
     Args:
-        model: um `homellm.model.LanguageModel`, embrulhado ou não, ou qualquer função de
-            ids `(B, T)` em logits `(B, T, V)`.
-        temperature: 0 escolhe sempre o mais provável; abaixo de 1 concentra, acima espalha.
+        model: um `homellm.model.LanguageModel`, embrulhado ou não, ou qualquer função
+            de ids `(B, T)` em logits `(B, T, V)`.
+        temperature: 0 escolhe sempre o mais provável; abaixo de 1 concentra, acima
+            espalha.
         top_k: sorteia só entre os k mais prováveis.
         top_p: sorteia só no menor grupo dos mais prováveis que soma p.
         eos_id: o id que encerra uma linha; ela é completada com ele, e tudo para quando
             todas encerram.
         generator: o gerador dos sorteios; o mesmo estado repete os mesmos ids.
-        use_cache: guarda chaves e valores em vez de recalculá-los, se o `forward` do modelo
-            é o do contrato (`homellm.model.plain_forward`).
+        use_cache: guarda chaves e valores em vez de recalculá-los, se o `forward` do
+            modelo é o do contrato (`homellm.model.plain_forward`).
         repetition_penalty: acima de 1, desfavorece os ids que já apareceram.
         allowed: os ids que podem sair; `None`, todos.
 
@@ -212,14 +224,14 @@ def generate(
             mensagem diz qual e o que se aceita.
     """
     steps = stream(
-        model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator, use_cache,
-        repetition_penalty, allowed,
+        model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator,
+        use_cache, repetition_penalty, allowed,
     )  # fmt: skip
     return torch.cat([ids, *(new[:, None] for new in steps)], dim=1)
 
 
 def known_ids(tokenizer: Tokenizer) -> list[int]:
-    """Os ids que têm texto: os que `allowed` deixa sair quando o modelo tem mais ids."""
+    """Os ids que têm texto: o que pode sair de um modelo que tem mais ids."""
 
     def has_text(token_id: int) -> bool:
         try:
@@ -241,17 +253,21 @@ def generate_text(
     """O prompt e a sua continuação; para no fim do documento, se o modelo o prevê.
 
     `options` são as de `generate`. Um prompt vazio começa um documento novo. O prompt é
-    sempre texto comum: um `<|endoftext|>` escrito nele não vira o token especial. Só saem
-    ids que o tokenizer tem.
+    sempre texto comum: um `<|endoftext|>` escrito nele não vira o token especial. Só
+    saem ids que o tokenizer tem.
 
     Erros: os de `generate`, e `ValueError` se o prompt é vazio e o tokenizer não tem
     `<|endoftext|>`.
     """
     start = encode_text(tokenizer, prompt) or [end_id(tokenizer)]
-    defaults = {"eos_id": tokenizer.special_tokens.get(END), "allowed": known_ids(tokenizer)}
+    defaults = {
+        "eos_id": tokenizer.special_tokens.get(END),
+        "allowed": known_ids(tokenizer),
+    }
     options = defaults | options
     prompt_ids = torch.tensor([start], device=device_of(model))
-    ids = generate(model, prompt_ids, max_new_tokens, **options)[0, len(start) :].tolist()
+    whole = generate(model, prompt_ids, max_new_tokens, **options)[0]
+    ids = whole[len(start) :].tolist()
     if options["eos_id"] in ids:
         ids = ids[: ids.index(options["eos_id"])]
     return prompt + tokenizer.decode(ids)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/treinar-a-serio.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 98df470c9d8c07beb34dade32d64f8cacd283608da7f00885de20c9e281992f5
+# sha256 do que segue: 6b5e8769e952b7f6fae3f6ac05774cc35bc51b379a77fef7875cea8b4d331f9c
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -13,6 +13,7 @@ página “Treinar a sério”, da oficina, constrói este módulo.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +102,7 @@ def chunked_next_token_loss(
     targets: torch.Tensor,
     rows: int | None = None,
 ) -> torch.Tensor:
-    """`next_token_loss(hidden @ weight.T, targets)`, sem que os logits existam inteiros.
+    """`next_token_loss(hidden @ weight.T, targets)`, sem os logits inteiros.
 
     `hidden` `(B, T, C)`, `weight` `(V, C)`, alvos `(B, T)`. De cada vez só há `rows`
     linhas de logits; o padrão as limita a uns 32 MB.
@@ -147,3 +148,41 @@ def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     _check_targets(targets, logits.shape[-1])
     losses = F.cross_entropy(logits.float().mT, targets, reduction="none")  # (B, T)
     return -losses.sum(-1)
+
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """O tipo das contas do `autocast`: `"auto"` escolhe pelo dispositivo.
+
+    Erros: `ValueError` se `precision` não é uma de `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}: use uma de {PRECISIONS}")
+    if precision != "auto":
+        names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        return names[precision]
+    if device.type != "cuda":
+        return torch.float32
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
+
+
+class LossModule(nn.Module):
+    """O modelo e a perda num módulo só: é o que se compila e o que o DDP embrulha."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss_fn, self.dtype = model, loss_fn, dtype
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        device = batch[0].device.type
+        mixed = self.dtype != torch.float32
+        with torch.autocast(device, self.dtype) if mixed else nullcontext():
+            return self.loss_fn(self.model, batch)

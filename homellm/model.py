@@ -1,10 +1,10 @@
 # Gerado por ferramentas/tangle.py a partir de book/04-arquitetura.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 58464b5d66707cd35a3e444a70ad8b8799212723fc64ac438745c147ae6b0d19
+# sha256 do que segue: a419a3a29e2df9a1cc611956b1d330ef9d1f465069da5206136f8c4798580342
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
-A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte, GELU, posições
-aprendidas. Formas: `B` lote, `T` contexto, `C` emb_dim, `V` vocabulário. O capítulo 4 do livro constrói
-este módulo.
+A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
+GELU, posições aprendidas. Formas: `B` lote, `T` contexto, `C` emb_dim, `V` vocabulário.
+O capítulo 4 do livro constrói este módulo.
 
 >>> model = GPT(GPTConfig.preset("mini", vocab_size=300))
 >>> model(torch.tensor([[5, 6, 7]])).shape
@@ -29,10 +29,11 @@ from homellm.attention import KVCache, MultiHeadAttention
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Os tamanhos de um GPT. Sem argumentos, os do GPT-2 pequeno, de 124 milhões de parâmetros.
+    """Os tamanhos de um GPT; sem argumentos, os do GPT-2 pequeno, de 124 milhões.
 
-    `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers` blocos, `dropout` em
-    [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz de saída é a própria tabela de embedding.
+    `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers`
+    blocos, `dropout` em [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz
+    de saída é a própria tabela de embedding.
 
     Erros: `ValueError` ou `TypeError`, com o nome do campo, o valor e o que se aceita.
 
@@ -57,35 +58,41 @@ class GPTConfig:
                 raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
             if value < 1:
                 raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-            object.__setattr__(self, name, int(value))  # um inteiro do NumPy não vai para o JSON
+            object.__setattr__(self, name, int(value))  # o do NumPy não vai para o JSON
         if self.emb_dim % self.n_heads:
             sizes = f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads}"
             raise ValueError(f"{sizes} cabeças iguais")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
-            raise TypeError(f"dropout={self.dropout!r}: precisa ser um número em [0, 1)")
+            raise TypeError(
+                f"dropout={self.dropout!r}: precisa ser um número em [0, 1)"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
         object.__setattr__(self, "dropout", float(self.dropout))
         for name in ("qkv_bias", "tie_weights"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name}={getattr(self, name)!r}: precisa ser True ou False")
+                raise TypeError(
+                    f"{name}={getattr(self, name)!r}: precisa ser True ou False"
+                )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GPTConfig:
-        """Uma configuração com nome (as de `PRESETS`), com os campos de `changes` trocados.
+        """Uma configuração de `PRESETS`, pelo nome; `changes` troca alguns campos.
 
-        >>> GPTConfig.preset("gpt2-medium").n_layers, GPTConfig.preset("mini", dropout=0.1).dropout
-        (24, 0.1)
+        >>> GPTConfig.preset("gpt2-medium", dropout=0.1).n_layers
+        24
         """
         if name not in PRESETS:
             raise ValueError(f"não há preset {name!r}; há {', '.join(PRESETS)}")
         return cls(**PRESETS[name] | changes)
 
     def flops_per_token(self, context_length: int | None = None) -> int:
-        """FLOPs da passada de ida por token, numa sequência de `context_length`; o treino custa o triplo.
+        """FLOPs por token da passada de ida; o treino custa o triplo.
 
-        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C por bloco na atenção
-        (como o núcleo sem máscara a faz; a causalidade deixaria metade).
+        `context_length` é o da sequência, e sem ele o máximo.
+        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C
+        por bloco na atenção (como o núcleo sem máscara a faz; a causalidade deixaria
+        metade).
         """
         context = self.context_length if context_length is None else context_length
         weights = self.n_layers * 12 * self.emb_dim**2 + self.vocab_size * self.emb_dim
@@ -94,8 +101,12 @@ class GPTConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mini": dict(vocab_size=2048, context_length=64, emb_dim=64, n_heads=2, n_layers=2),
-    "contos-mini": dict(vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6),
-    "t4": dict(vocab_size=16384, context_length=512, emb_dim=512, n_heads=8, n_layers=8),
+    "contos-mini": dict(
+        vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6
+    ),
+    "t4": dict(
+        vocab_size=16384, context_length=512, emb_dim=512, n_heads=8, n_layers=8
+    ),
     "gpt2-small": {},
     "gpt2-medium": dict(emb_dim=1024, n_heads=16, n_layers=24),
     "gpt2-large": dict(emb_dim=1280, n_heads=20, n_layers=36),
@@ -104,9 +115,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class LayerNorm(nn.Module):
-    """Normaliza cada vetor para média 0 e variância 1 (a enviesada) e aplica ganho e viés aprendidos.
+    """Média 0 e variância 1 (a enviesada) em cada vetor; ganho e viés aprendidos.
 
-    `(..., C) → (..., C)`. Ba et al., «Layer Normalization», 2016.
+    `(..., C) → (..., C)`. Ba et al., “Layer Normalization”, 2016.
     """
 
     def __init__(self, emb_dim: int, eps: float = 1e-5) -> None:
@@ -127,7 +138,7 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A MLP de cada bloco: `(B, T, C) → (B, T, 4C) → (B, T, C)`, cada posição sozinha."""
+    """A MLP do bloco, cada posição sozinha: `(B, T, C) → (B, T, 4C) → (B, T, C)`."""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
@@ -140,13 +151,17 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Atenção e MLP, cada uma depois de uma normalização, cada uma somada à corrente residual."""
+    """Atenção e MLP, cada uma normalizada antes e somada à corrente residual."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm1 = LayerNorm(config.emb_dim)
         self.attention = MultiHeadAttention(
-            config.emb_dim, config.n_heads, config.context_length, config.dropout, config.qkv_bias
+            config.emb_dim,
+            config.n_heads,
+            config.context_length,
+            config.dropout,
+            config.qkv_bias,
         )
         self.norm2 = LayerNorm(config.emb_dim)
         self.mlp = FeedForward(config.emb_dim)
@@ -167,7 +182,9 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.emb_dim)
         self.position_embedding = nn.Embedding(config.context_length, config.emb_dim)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config) for _ in range(config.n_layers)
+        )
         self.norm = LayerNorm(config.emb_dim)
         self.head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         if config.tie_weights:
@@ -176,10 +193,13 @@ class GPT(nn.Module):
 
     @torch.no_grad()
     def _init_weights(self) -> None:
-        """Como no GPT-2: N(0; 0,02), e as projeções que somam ao resíduo divididas por √(2 · blocos).
+        """N(0; 0,02), e as projeções que somam ao resíduo divididas por √(2 · blocos).
 
-        A tabela de tokens, que também faz os logits, encolhe quando C é grande, para que a perda do começo
-        fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15 acima.
+        É a regra do GPT-2, que no código da OpenAI sorteia as posições com 0,01.
+
+        A tabela de tokens, que também faz os logits, encolhe quando C é grande, para
+        que a perda do começo fique perto de ln V: com 0,02 e C = 768 ela começaria 0,15
+        acima.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -193,10 +213,12 @@ class GPT(nn.Module):
                 nn.init.normal_(block.mlp.proj.weight, std=smaller)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
         for table in (self.head, self.token_embedding):
-            nn.init.normal_(table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5))
+            nn.init.normal_(
+                table.weight, std=min(0.02, 0.36 / self.config.emb_dim**0.5)
+            )
 
     def num_params(self) -> int:
-        """Quantos números o treino ajusta; a tabela partilhada conta uma vez.
+        """Quantos números o treino ajusta; a tabela compartilhada conta uma vez.
 
         >>> with torch.device("meta"):  # sem ocupar memória
         ...     GPT(GPTConfig.preset("gpt2-small")).num_params()
@@ -212,15 +234,17 @@ class GPT(nn.Module):
         return self.head(self.features(ids, cache))
 
     def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """O que sai do último bloco, já normalizado, `(B, T, C)`; `head` leva isto aos logits.
+        """O que sai do último bloco, normalizado, `(B, T, C)`; `head` faz os logits.
 
-        Erros: `TypeError` se os ids não são inteiros; `ValueError` se a forma não é `(B, T)`, se há id fora
-        do vocabulário, ou se as posições passam de `context_length`.
+        Erros: `TypeError` se os ids não são inteiros; `ValueError` se a forma não é
+        `(B, T)`, se há id fora do vocabulário, ou se as posições passam de
+        `context_length`.
         """
         start = 0 if cache is None else cache.length
         self._check(ids, start)
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
-        x = self.token_embedding(ids) + self.position_embedding(positions)  # (B, T, C) + (T, C)
+        x = self.token_embedding(ids)  # (B, T, C)
+        x = x + self.position_embedding(positions)  # (T, C), em cada linha do lote
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, cache)
@@ -230,16 +254,19 @@ class GPT(nn.Module):
         if ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
         if ids.dim() != 2 or not ids.numel():
-            raise ValueError(f"os ids têm forma (B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}")
+            shape = f"(B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}"
+            raise ValueError(f"os ids têm forma {shape}")
         limit, vocab_size = self.config.context_length, self.config.vocab_size
         if start + ids.shape[1] > limit:
-            raise ValueError(f"são {start + ids.shape[1]} posições, e o máximo é context_length={limit}")
-        if torch.compiler.is_compiling() or ids.is_meta:
+            total = start + ids.shape[1]
+            raise ValueError(f"{total} posições, e o máximo é context_length={limit}")
+        if torch.compiler.is_compiling() or ids.is_meta or ids.is_cuda:
             return
         low, high = (int(bound) for bound in torch.aminmax(ids))
         if low < 0 or high >= vocab_size:
+            bad = low if low < 0 else high
             raise ValueError(
-                f"id {low if low < 0 else high} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
+                f"id {bad} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
             )
 
 
@@ -253,21 +280,26 @@ class ModelSizes(Protocol):
 
 
 class LanguageModel(Protocol):
-    """O contrato de um modelo de linguagem: o `GPT` o cumpre, e outra classe também pode.
+    """O contrato de um modelo de linguagem, que o `GPT` cumpre, e outros também.
 
-    `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem antes de `head`.
+    `model(ids, cache)` dá os logits `(B, T, V)`; `features(ids, cache)`, o que vem
+    antes de `head`.
     """
 
     @property
     def config(self) -> ModelSizes: ...
     @property
     def head(self) -> nn.Module: ...
-    def features(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
-    def __call__(self, ids: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor: ...
+    def features(
+        self, ids: torch.Tensor, cache: KVCache | None = None
+    ) -> torch.Tensor: ...
+    def __call__(
+        self, ids: torch.Tensor, cache: KVCache | None = None
+    ) -> torch.Tensor: ...
 
 
 def _is_touched(module: nn.Module) -> bool:
-    """Se alguém mudou o que acontece quando este módulo é chamado; os *hooks* do FSDP não mudam nada."""
+    """Se alguém mudou o que acontece na chamada; os *hooks* do FSDP não mudam nada."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
              module._backward_pre_hooks)  # fmt: skip
     foreign = [
@@ -281,25 +313,29 @@ def _is_touched(module: nn.Module) -> bool:
 
 def plain_forward(model: Any) -> bool:
     """Se chamar `model` é o mesmo que `head(features(ids, cache))`; na dúvida, não."""
-    code, ours = getattr(getattr(type(model), "forward", None), "__code__", None), GPT.forward.__code__
-    same = code is not None and (code.co_code, code.co_names) == (ours.co_code, ours.co_names)
-    return same and not _is_touched(model)
+    code = getattr(getattr(type(model), "forward", None), "__code__", None)
+    if code is None or code.co_code != GPT.forward.__code__.co_code:
+        return False
+    return code.co_names == GPT.forward.__code__.co_names and not _is_touched(model)
 
 
 def plain_head(model: Any) -> torch.Tensor | None:
-    """A matriz de saída `(V, C)`, se multiplicar por ela dá os logits do modelo; senão, `None`."""
+    """A matriz de saída `(V, C)`, se multiplicar por ela dá os logits, ou `None`."""
     head = getattr(model, "head", None)
-    if type(head) is not nn.Linear or head.bias is not None or type(head.weight) is not nn.Parameter:
+    if type(head) is not nn.Linear or head.bias is not None:
+        return None
+    if type(head.weight) is not nn.Parameter:  # quantizado, repartido
         return None
     return head.weight if plain_forward(model) and not _is_touched(head) else None
 
 
 def unwrap(model: Any) -> Any:
-    """O modelo dentro do que o embrulha: `torch.compile`, DDP, `DataParallel`, `AveragedModel`."""
+    """O modelo dentro de `torch.compile`, DDP, `DataParallel` ou `AveragedModel`."""
+    parallel = (nn.parallel.DistributedDataParallel, nn.DataParallel)
     while True:
         if "_orig_mod" in getattr(model, "_modules", {}):
             model = model._orig_mod
-        elif isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel, AveragedModel)):
+        elif isinstance(model, (*parallel, AveragedModel)):
             model = model.module
         else:
             return model

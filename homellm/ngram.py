@@ -1,10 +1,10 @@
 # Gerado por ferramentas/tangle.py a partir de book/01-introducao.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: bd23f4695bb5a178b02d5d20d0fe833b933b2c6eb25efeefb87bf43b527b8145
+# sha256 do que segue: b997f6751cf46a9fddac9275501ffec4b07d073c97cccfa019b9c2f7b266714b
 """Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 
-Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é a
-de Kneser-Ney modificada (S. Chen e J. Goodman, «An empirical study of smoothing techniques for language
-modeling», 1999).
+Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é
+a de Kneser-Ney modificada (S. Chen e J. Goodman, «An empirical study of smoothing
+techniques for language modeling», 1999).
 
 >>> model = NGramModel(order=2, vocab_size=3).fit([0, 1, 0, 1, 0, 2])
 >>> int(model.probs([0]).argmax()), round(float(model.probs([0]).sum()), 6)
@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
-    """Quanto tirar de cada contagem: 0 de 0, e um valor para 1, outro para 2, outro para «3 ou mais».
+    """Quanto tirar de cada contagem: de 0, nada; de 1, de 2 e de 3 ou mais, um valor.
 
-    Devolve a mesma forma de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam
-    exemplos, metade de 1, de 2 ou de 3.
+    Devolve a mesma forma de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3
+    e 4; onde faltam exemplos, metade de 1, de 2 ou de 3.
 
     >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
     [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
@@ -34,22 +34,27 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     table = [0.0]
     for j in (1, 2, 3):
         estimate = j - (j + 1) * base * n[j + 1] / n[j] if n[j] and n[j + 1] else j / 2
-        table.append(max(estimate, 0.1))  # nunca zero: sempre sobra massa para quem não foi visto
+        table.append(max(estimate, 0.1))  # sobra massa para quem não foi visto
     return np.array(table)[np.minimum(counts, 3)]
 
 
-def count_ngrams(ids: np.ndarray, order: int, vocab_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Para cada comprimento de 1 a `order`: chaves em ordem crescente e contagem de cada n-grama.
+def count_ngrams(
+    ids: np.ndarray, order: int, vocab_size: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """De cada comprimento, de 1 a `order`: as chaves, crescentes, e as contagens.
 
-    A chave de um n-grama é `linha × vocab_size + último id`, onde `linha` é a posição, na tabela anterior, do
-    n-grama sem o último id (0 para o contexto vazio). No último comprimento conta-se quantas vezes o n-grama
-    apareceu; nos menores, depois de quantos ids diferentes (contagem de continuação).
+    A chave de um n-grama é `linha × vocab_size + último id`, onde `linha` é a posição,
+    na tabela anterior, do n-grama sem o último id (0 para o contexto vazio). No último
+    comprimento conta-se quantas vezes o n-grama apareceu; nos menores, depois de
+    quantos ids diferentes (contagem de continuação).
 
-    >>> [(k.tolist(), c.tolist()) for k, c in count_ngrams(np.array([0, 1, 0, 1]), 2, 2)]
+    >>> tables = count_ngrams(np.array([0, 1, 0, 1]), 2, 2)
+    >>> [(keys.tolist(), counts.tolist()) for keys, counts in tables]
     [([0, 1], [1, 1]), ([1, 2], [2, 1])]
     """
     tables: list[tuple[np.ndarray, np.ndarray]] = []
-    rows = np.zeros(len(ids) + 1, dtype=np.int64)  # rows[i]: linha do contexto que começa na posição i
+    # rows[i]: linha do contexto que começa na posição i
+    rows = np.zeros(len(ids) + 1, dtype=np.int64)
     for length in range(1, order + 1):
         grams = rows[:-1] * vocab_size + ids[length - 1 :]
         keys, first, new_rows, counts = np.unique(
@@ -65,31 +70,39 @@ def count_ngrams(ids: np.ndarray, order: int, vocab_size: int) -> list[tuple[np.
 
 @dataclass(frozen=True)
 class Level:
-    """Um comprimento de n-grama pronto para consulta; o último item de cada vetor é o «não visto»."""
+    """Um comprimento de n-grama; o último item de cada vetor é o “não visto”."""
 
     keys: np.ndarray  # (linhas + 1,) chaves crescentes, int64
     direct: np.ndarray  # (linhas + 1,) probabilidade própria do n-grama, já descontada
-    backoff: np.ndarray  # (contextos + 1,) fração que o contexto deixa para a ordem menor
+    backoff: np.ndarray  # (contextos + 1,) fração que fica para a ordem menor
 
 
-def build_level(keys: np.ndarray, counts: np.ndarray, vocab_size: int, n_contexts: int) -> Level:
-    """Transforma contagens em probabilidades próprias e em massa de recuo, por contexto."""
+def build_level(
+    keys: np.ndarray, counts: np.ndarray, vocab_size: int, n_contexts: int
+) -> Level:
+    """Faz das contagens probabilidades próprias e massa de recuo, por contexto."""
     contexts = keys // vocab_size
     cut = discounts(counts)
     total = np.bincount(contexts, weights=counts, minlength=n_contexts)
     freed = np.bincount(contexts, weights=cut, minlength=n_contexts)
     backoff = np.divide(freed, total, out=np.ones(n_contexts), where=total > 0)
     direct = (counts - cut) / np.maximum(total, 1)[contexts]
-    return Level(np.append(keys, np.iinfo(np.int64).max), np.append(direct, 0.0), np.append(backoff, 1.0))
+    sentinel = np.iinfo(np.int64).max
+    return Level(
+        np.append(keys, sentinel), np.append(direct, 0.0), np.append(backoff, 1.0)
+    )
 
 
 def check_ids(ids: ArrayLike, vocab_size: int) -> np.ndarray:
-    """`ids` como vetor int64 (N,); `ValueError` se não são inteiros de 0 a `vocab_size − 1`."""
+    """`ids` como vetor int64 (N,); `ValueError` se não são inteiros de 0 a V − 1."""
     array = np.asarray(ids)
     if array.size == 0:
         return np.zeros(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"ids deve ser uma lista de inteiros; veio {array.dtype}, forma {array.shape}.")
+        raise ValueError(
+            "ids deve ser uma lista de inteiros; "
+            f"veio {array.dtype}, forma {array.shape}."
+        )
     if array.min() < 0 or array.max() >= vocab_size:
         raise ValueError(
             f"id fora do vocabulário: os ids vão de 0 a {vocab_size - 1}, "
@@ -99,7 +112,7 @@ def check_ids(ids: ArrayLike, vocab_size: int) -> np.ndarray:
 
 
 def find_row(levels: list[Level], gram: np.ndarray, vocab_size: int) -> int:
-    """Linha do n-grama na tabela do seu comprimento; a da sentinela se ele não foi visto."""
+    """Linha do n-grama na tabela do seu comprimento; se não foi visto, a sentinela."""
     row = 0
     for level, token in zip(levels, gram, strict=False):
         key = row * vocab_size + int(token)
@@ -122,18 +135,20 @@ class NGramModel:
 
     def __init__(self, order: int, vocab_size: int) -> None:
         if order < 1 or vocab_size < 1:
-            raise ValueError(f"order e vocab_size devem ser ≥ 1; vieram {order} e {vocab_size}.")
+            raise ValueError(
+                f"order e vocab_size devem ser ≥ 1; vieram {order} e {vocab_size}."
+            )
         self.order, self.vocab_size = order, vocab_size
         self._levels: list[Level] = []
 
     def fit(self, ids: ArrayLike) -> NGramModel:
-        """Conta `ids`, de forma (N,), e devolve o próprio modelo; chamar de novo recomeça do zero."""
+        """Conta `ids`, de forma (N,), e devolve o próprio modelo; recomeça do zero."""
         array = check_ids(ids, self.vocab_size)
         if not len(array):
             raise ValueError("não há ids para contar: passe ao menos um.")
         levels: list[Level] = []
         n_contexts = 1  # o contexto vazio
-        order = min(self.order, len(array))  # num texto menor que a ordem, o maior contexto que existe
+        order = min(self.order, len(array))  # o maior contexto que o texto tem
         for keys, counts in count_ngrams(array, order, self.vocab_size):
             levels.append(build_level(keys, counts, self.vocab_size, n_contexts))
             n_contexts = len(keys)
@@ -141,28 +156,31 @@ class NGramModel:
         return self
 
     def probs(self, context: ArrayLike = ()) -> np.ndarray:
-        """Probabilidade de cada id depois de `context`: forma (V,), soma 1, nenhum zero.
+        """Probabilidade de cada id depois de `context`: (V,), soma 1, nenhum zero.
 
-        Só os últimos `order − 1` ids contam; contexto mais curto, ou nunca visto, recua para ordens menores.
+        Só os últimos `order − 1` ids contam; contexto mais curto, ou nunca visto, recua
+        para ordens menores.
         """
         history = check_ids(context, self.vocab_size)
-        p = np.full(self.vocab_size, 1 / self.vocab_size)  # (V,) ordem zero: todos iguais
+        V = self.vocab_size
+        p = np.full(V, 1 / V)  # (V,) ordem zero: todos iguais
         levels = self._fitted()
         for length, level in enumerate(levels[: len(history) + 1]):
-            row = find_row(levels, history[len(history) - length :], self.vocab_size)
-            start, stop = np.searchsorted(level.keys, [row * self.vocab_size, (row + 1) * self.vocab_size])
+            row = find_row(levels, history[len(history) - length :], V)
+            start, stop = np.searchsorted(level.keys, [row * V, (row + 1) * V])
             p *= level.backoff[row]
-            p[level.keys[start:stop] - row * self.vocab_size] += level.direct[start:stop]
+            p[level.keys[start:stop] - row * V] += level.direct[start:stop]
         return p
 
     def surprisal(self, ids: ArrayLike) -> np.ndarray:
-        """Bits que cada id custa dados os anteriores, −log2 p: forma (N,). Não monta vetor de tamanho V.
+        """Bits que cada id custa dados os anteriores, −log2 p: forma (N,).
 
-        Todas as posições entram na conta; as primeiras usam o contexto que há (nenhum, um id, dois…).
+        Todas as posições entram na conta; as primeiras usam o contexto que há (nenhum,
+        um id, dois…). Não monta vetor de tamanho V.
         """
         array = check_ids(ids, self.vocab_size)
         p = np.full(len(array), 1 / self.vocab_size)
-        context = np.zeros(len(array), dtype=np.int64)  # linha do contexto de cada posição
+        context = np.zeros(len(array), dtype=np.int64)  # a linha de cada posição
         for level in self._fitted():
             key = context * self.vocab_size + array
             row = np.searchsorted(level.keys, key)
@@ -172,9 +190,11 @@ class NGramModel:
         return -np.log2(p)
 
     def bits_per_byte(self, ids: ArrayLike, n_bytes: int) -> float:
-        """Bits para prever `ids`, divididos pelo tamanho do texto em bytes UTF-8 (`n_bytes`)."""
+        """Bits para prever `ids`, divididos pelos bytes UTF-8 do texto (`n_bytes`)."""
         if n_bytes <= 0:
-            raise ValueError(f"n_bytes deve ser > 0 (os bytes UTF-8 do texto); veio {n_bytes}.")
+            raise ValueError(
+                f"n_bytes deve ser > 0 (os bytes UTF-8 do texto); veio {n_bytes}."
+            )
         bits = self.surprisal(ids)
         if not len(bits):
             raise ValueError("não há ids para avaliar: passe ao menos um.")
@@ -189,11 +209,14 @@ class NGramModel:
     ) -> list[int]:
         """Sorteia `n` ids em sequência depois de `context` (que não volta na resposta).
 
-        `temperature` abaixo de 1 favorece os mais prováveis, acima achata; 0 escolhe sempre o mais provável.
-        `rng` é uma semente ou um gerador do numpy; `None` sorteia diferente a cada chamada.
+        `temperature` abaixo de 1 favorece os mais prováveis, acima achata; 0 escolhe
+        sempre o mais provável. `rng` é uma semente ou um gerador do numpy; `None`
+        sorteia diferente a cada chamada.
         """
         if n < 0 or temperature < 0:
-            raise ValueError(f"n e temperature devem ser ≥ 0; vieram {n} e {temperature}.")
+            raise ValueError(
+                f"n e temperature devem ser ≥ 0; vieram {n} e {temperature}."
+            )
         generator = np.random.default_rng(rng)
         ids = check_ids(context, self.vocab_size).tolist()
         for _ in range(n):
@@ -203,7 +226,8 @@ class NGramModel:
                 continue
             weights = np.exp((logits - logits.max()) / temperature)
             cumulative = np.cumsum(weights)
-            ids.append(int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")))
+            drawn = generator.random() * cumulative[-1]
+            ids.append(int(np.searchsorted(cumulative, drawn, side="right")))
         return ids[len(ids) - n :]
 
     def _fitted(self) -> list[Level]:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py a partir de book/oficina/pesos.md. NÃO EDITE: mude o capítulo.
-# sha256 do que segue: 59b586917d3c9a3aeaa4020e9eccc697e7fa07def965970261c3e763df1d4d4d
+# sha256 do que segue: d8cf51f429ef39226b2690bd57167be6b4f1089ac50ec249f5d3dc5ce7f3d222
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -28,20 +28,31 @@ from torch import nn
 
 from homellm.corpus import data_path
 from homellm.download import fetch
-from homellm.files import compare_tensors, read_json, reading_tensors, replacing, write_json
+from homellm.files import (
+    compare_tensors,
+    read_json,
+    reading_tensors,
+    replacing,
+    write_json,
+)
 from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
 from homellm.tokenizer import CHAR_TO_BYTE, END, BPETokenizer, Tokenizer
 
 FORMAT, VERSION = "homellm-modelo", 1
 
 
-def _check_values(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> None:
+def _check_values(
+    tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
+) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"{name} tem NaN ou infinito (o treino divergiu?); nada foi gravado")
+            raise ValueError(
+                f"{name} tem NaN ou infinito (o treino divergiu?); nada foi gravado"
+            )
         if dtype is not None and not tensor.to(dtype).isfinite().all():
             raise ValueError(
-                f"{name} tem valores que não cabem em {dtype}; use torch.bfloat16 ou None"
+                f"{name} tem valores que não cabem em {dtype}; use torch.bfloat16 "
+                "ou None"
             )
 
 
@@ -49,7 +60,9 @@ def _write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
 ) -> None:
     """Grava os tensores em `dtype` (o deles, se `None`), na CPU, contíguos."""
-    data = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
+    data = {
+        name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()
+    }
     save_file(data, path, {"format": "pt"})
 
 
@@ -57,7 +70,9 @@ def _make_folder(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"não consegui criar a pasta {folder}; confira a permissão e o caminho"
+        message = (
+            f"não consegui criar a pasta {folder}; confira a permissão e o caminho"
+        )
         raise OSError(error.errno, message) from error
     return Path(folder)
 
@@ -96,7 +111,8 @@ def _gpt_inside(model: LanguageModel) -> Any:
         expected = dict(GPT(config).named_parameters())
     if problems := compare_tensors(expected, dict(inner.named_parameters())):
         raise ValueError(
-            f"o modelo não tem os tensores de um GPT com a configuração dele:\n{problems}"
+            "o modelo não tem os tensores de um GPT com a configuração dele:\n"
+            f"{problems}"
         )
     return inner
 
@@ -153,9 +169,11 @@ def tensor_shapes(path: Path) -> dict[str, torch.Tensor]:
 def build_gpt(
     path: Path, values: Any, found: Mapping[str, torch.Tensor] | None = None
 ) -> GPT:
-    """Um `GPT` com a configuração lida de `path`, com a memória reservada e sem os pesos.
+    """Um `GPT` com a configuração lida de `path`, com a memória reservada e sem os
+    pesos.
 
-    `found` são os tensores do arquivo de pesos; `None`, os do `model.safetensors` ao lado.
+    `found` são os tensores do arquivo de pesos; `None`, os do `model.safetensors` ao
+    lado.
 
     Erros: `ValueError` se a configuração não serve, ou pede muito mais do que eles têm.
     """
@@ -170,8 +188,9 @@ def build_gpt(
     stored = sum(tensor.numel() for tensor in found.values())
     if asked > 2 * stored or config.n_layers > len(found):
         raise ValueError(
-            f"{path}: a configuração pede {config.n_layers} camadas e {asked} números, e os "
-            f"pesos são {stored} números em {len(found)} tensores: não são do mesmo modelo"
+            f"{path}: a configuração pede {config.n_layers} camadas e {asked} números, "
+            f"e os pesos são {stored} números em {len(found)} tensores: não são do "
+            "mesmo modelo"
         )
     with torch.device("meta"):  # sem sortear pesos que vão ser trocados
         model = GPT(config)
@@ -189,7 +208,9 @@ Fill = Callable[[torch.Tensor], None]  # preenche o tensor que recebe
 def _fill(target: torch.Tensor, source: torch.Tensor, where: str) -> None:
     """Copia `source` para `target`, se são números com que se pode calcular."""
     if not source.is_floating_point():
-        raise ValueError(f"{where} é {source.dtype}; um peso é um número de ponto flutuante")
+        raise ValueError(
+            f"{where} é {source.dtype}; um peso é um número de ponto flutuante"
+        )
     target.copy_(source)
     if not all(bound.isfinite() for bound in torch.aminmax(target)):
         raise ValueError(f"{where} tem NaN ou infinito: os pesos estão estragados")
@@ -198,9 +219,9 @@ def _fill(target: torch.Tensor, source: torch.Tensor, where: str) -> None:
 def _copy(path: Path, name: str, target: torch.Tensor) -> None:
     """Copia um tensor do arquivo para `target`, por fatias.
 
-    O arquivo é mapeado na memória, e o que se lê dele conta como memória do processo até
-    ser fechado; abrindo-o de novo a cada fatia, o pico passa do tamanho do modelo só em
-    `SLICE_BYTES`.
+    O arquivo é mapeado na memória, e o que se lê dele conta como memória do processo
+    até ser fechado; abrindo-o de novo a cada fatia, o pico passa do tamanho do modelo
+    só em `SLICE_BYTES`.
     """
     rows = max(1, SLICE_BYTES // (target[0].numel() * target.element_size()))
     for start in range(0, len(target), rows):
@@ -212,13 +233,15 @@ def _copy(path: Path, name: str, target: torch.Tensor) -> None:
 def read_weights(folder: Path, model: nn.Module) -> None:
     """Preenche `model` com o `model.safetensors` que `write_folder` gravou.
 
-    Erros: `ValueError` com a lista dos tensores que faltam, sobram ou têm outra forma, ou
-    com o nome do que não são números com que se pode calcular.
+    Erros: `ValueError` com a lista dos tensores que faltam, sobram ou têm outra forma,
+    ou com o nome do que não são números com que se pode calcular.
     """
     path = folder / "model.safetensors"
     mine = dict(model.named_parameters())
     if problems := compare_tensors(mine, tensor_shapes(path)):
-        raise ValueError(f"{path}: os pesos não são os do modelo de config.json:\n{problems}")
+        raise ValueError(
+            f"{path}: os pesos não são os do modelo de config.json:\n{problems}"
+        )
     for name, parameter in mine.items():
         _copy(path, name, parameter.data)
 
@@ -242,8 +265,9 @@ def find_model(name: str | Path) -> Path:
         here = data_path("contos.txt").parent.glob("modelos/*/config.json")
         packaged = ", ".join(sorted(path.parent.name for path in here))
         raise FileNotFoundError(
-            f"{str(name)!r} não é uma pasta com config.json nem um modelo que se conheça; "
-            f"vêm com o pacote: {packaged}; na rede há: {', '.join(GPT2_NAMES)}"
+            f"{str(name)!r} não é uma pasta com config.json nem um modelo que se "
+            f"conheça; vêm com o pacote: {packaged}; na rede há: "
+            f"{', '.join(GPT2_NAMES)}"
         ) from None
 
 
@@ -251,8 +275,8 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
     """O modelo, em fp32 e em modo de avaliação, e o seu tokenizer.
 
     Aceita uma pasta de `save_pretrained`, o nome de um modelo que vem com o pacote
-    (`"contos-mini"`), ou o que `load_gpt2` aceita, se ao lado dos pesos estão `vocab.json`
-    e `merges.txt`.
+    (`"contos-mini"`), ou o que `load_gpt2` aceita, se ao lado dos pesos estão
+    `vocab.json` e `merges.txt`.
 
     Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
     estragados ou não são par.
@@ -282,11 +306,17 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
 def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
     """Nome aqui → (nome no GPT-2 do Hugging Face, se lá a matriz está transposta).
 
-    O GPT-2 guarda as matrizes das camadas lineares como (entrada, saída); o `nn.Linear`,
-    como (saída, entrada).
+    O GPT-2 guarda as matrizes das camadas lineares como (entrada, saída); o
+    `nn.Linear`, como (saída, entrada).
     """
-    parts = {"norm1": "ln_1", "attention.qkv": "attn.c_attn", "attention.proj": "attn.c_proj",
-             "norm2": "ln_2", "mlp.expand": "mlp.c_fc", "mlp.proj": "mlp.c_proj"}  # fmt: skip
+    parts = {
+        "norm1": "ln_1",
+        "attention.qkv": "attn.c_attn",
+        "attention.proj": "attn.c_proj",
+        "norm2": "ln_2",
+        "mlp.expand": "mlp.c_fc",
+        "mlp.proj": "mlp.c_proj",
+    }
     names = {
         "token_embedding.weight": ("wte.weight", False),
         "position_embedding.weight": ("wpe.weight", False),
@@ -305,12 +335,17 @@ def gpt2_tensors(config: GPTConfig) -> dict[str, tuple[str, bool]]:
 
 
 def _gpt2_config(path: Path) -> dict[str, Any]:
-    """Os campos do `GPTConfig`, do `config.json` de um GPT-2; o que o livro não faz é um erro."""
+    """Os campos do `GPTConfig`, do `config.json` de um GPT-2; o que o livro não faz é
+    um erro.
+    """
     data = read_json(path)
     width = data.get("n_embd")
     required = {  # campo → (valores que servem, o que vale se o campo falta)
         "model_type": (("gpt2",), None),
-        "activation_function": (("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), "gelu_new"),
+        "activation_function": (
+            ("gelu_new", "gelu_fast", "gelu_pytorch_tanh"),
+            "gelu_new",
+        ),
         "layer_norm_epsilon": ((1e-5,), 1e-5),
         "n_inner": ((None, 4 * width if isinstance(width, int) else None), None),
         "scale_attn_weights": ((True,), True),
@@ -319,24 +354,36 @@ def _gpt2_config(path: Path) -> dict[str, Any]:
     }
     for name, (accepted, default) in required.items():
         if (value := data.get(name, default)) not in accepted:
-            raise ValueError(f"{path}: {name}={value!r}; o GPT deste livro só faz {accepted[0]!r}")
-    fields = {"vocab_size": "vocab_size", "context_length": "n_positions", "emb_dim": "n_embd",
-              "n_heads": "n_head", "n_layers": "n_layer"}  # fmt: skip
+            raise ValueError(
+                f"{path}: {name}={value!r}; o GPT deste livro só faz {accepted[0]!r}"
+            )
+    fields = {
+        "vocab_size": "vocab_size",
+        "context_length": "n_positions",
+        "emb_dim": "n_embd",
+        "n_heads": "n_head",
+        "n_layers": "n_layer",
+    }
     if missing := [theirs for theirs in fields.values() if theirs not in data]:
         raise ValueError(f"{path}: faltam os campos {', '.join(missing)}")
     sizes = {mine: data[theirs] for mine, theirs in fields.items()}
-    return sizes | {"qkv_bias": True, "tie_weights": data.get("tie_word_embeddings", True)}
+    return sizes | {
+        "qkv_bias": True,
+        "tie_weights": data.get("tie_word_embeddings", True),
+    }
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Os arquivos de pesos da pasta: um só, ou os de um índice; os mais novos, se há escolha."""
+    """Os arquivos de pesos da pasta: um só, ou os de um índice; os mais novos, se há
+    escolha.
+    """
     kinds = ("model.safetensors.index.json", "model.safetensors",
              "pytorch_model.bin.index.json", "pytorch_model.bin")  # fmt: skip
     present = [folder / kind for kind in kinds if (folder / kind).is_file()]
     if not present:
         raise FileNotFoundError(
-            f"{folder / 'model.safetensors'}: falta este arquivo, e não há pytorch_model.bin; "
-            "a pasta é mesmo de um modelo?"
+            f"{folder / 'model.safetensors'}: falta este arquivo, e não há "
+            "pytorch_model.bin; a pasta é mesmo de um modelo?"
         )
     newest = max(present, key=lambda path: path.stat().st_mtime_ns)
     if newest.suffix != ".json":
@@ -345,35 +392,45 @@ def _weight_files(folder: Path) -> list[Path]:
     if not isinstance(names, dict) or not all(
         isinstance(name, str) and name == Path(name).name for name in names.values()
     ):
-        raise ValueError(f"{newest}: esperava em weight_map um arquivo desta pasta por tensor")
+        raise ValueError(
+            f"{newest}: esperava em weight_map um arquivo desta pasta por tensor"
+        )
     return [folder / name for name in sorted(set(names.values()))]
 
 
 def _read_bin(path: Path) -> dict[str, torch.Tensor]:
     """Os tensores de um arquivo do PyTorch; nada do que ele traz é executado."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: falta este arquivo; a pasta é mesmo de um modelo?")
-    if torch.__version__ < "2.6":  # o leitor restrito de antes ainda deixava executar código
+        raise FileNotFoundError(
+            f"{path}: falta este arquivo; a pasta é mesmo de um modelo?"
+        )
+    if (
+        torch.__version__ < "2.6"
+    ):  # o leitor restrito de antes ainda deixava executar código
         raise RuntimeError(
             f"{path}: ler este formato com segurança pede torch 2.6; atualize o PyTorch"
         )
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        data = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=is_zipfile(path)
+        )
     except Exception as error:  # o leitor restrito do PyTorch levanta várias
         asked = re.search(r"GLOBAL (\S+)", str(error))
         detail = f" (pede {asked[1]}, que não é um tensor)" if asked else ""
         raise ValueError(  # sem a mensagem do PyTorch, que aconselha o leitor perigoso
-            f"{path}: não é um arquivo só de tensores, ou está truncado{detail}. Nada dele foi "
-            "executado; baixe-o de novo, ou procure os mesmos pesos em safetensors"
+            f"{path}: não é um arquivo só de tensores, ou está truncado{detail}. Nada "
+            "dele foi executado; baixe-o de novo, ou procure os pesos em safetensors"
         ) from None
     if not isinstance(data, dict) or not all(
-        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in data.items()
+        isinstance(name, str) and isinstance(t, torch.Tensor)
+        for name, t in data.items()
     ):
         raise ValueError(f"{path}: esperava um dicionário de tensores")
     for name, t in data.items():
         if t.layout != torch.strided or t.is_quantized or t.is_meta or t.is_nested:
             raise ValueError(
-                f"{path}: {name} é esparso, quantizado ou sem dados; os pesos são tensores comuns"
+                f"{path}: {name} é esparso, quantizado ou sem dados; os pesos são "
+                "tensores comuns"
             )
     return data
 
@@ -381,19 +438,27 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
 _PREFIX = re.compile(r"^(?:(?:module|_orig_mod|model|transformer)\.)+")
 
 
-def _gpt2_files(folder: Path, tied: bool) -> tuple[dict[str, torch.Tensor], dict[str, Fill]]:
-    """O que há nos arquivos, por nome sem prefixo: a forma, e como preencher com ela."""
+def _gpt2_files(
+    folder: Path, tied: bool
+) -> tuple[dict[str, torch.Tensor], dict[str, Fill]]:
+    """O que há nos arquivos, por nome sem prefixo: a forma, e como preencher com
+    ela.
+    """
     found: dict[str, torch.Tensor] = {}
     fills: dict[str, Fill] = {}
     for path in _weight_files(folder):
         restricted = path.suffix == ".bin"
-        for full, tensor in (_read_bin(path) if restricted else tensor_shapes(path)).items():
+        for full, tensor in (
+            _read_bin(path) if restricted else tensor_shapes(path)
+        ).items():
             name = _PREFIX.sub("", full)
             mask = name.endswith((".attn.bias", ".attn.masked_bias"))
             if mask or (tied and name == "lm_head.weight"):
                 continue
             if name in found:
-                raise ValueError(f"{path}: {name} aparece duas vezes, com prefixos diferentes")
+                raise ValueError(
+                    f"{path}: {name} aparece duas vezes, com prefixos diferentes"
+                )
             found[name] = tensor
             if restricted:
                 fills[name] = partial(_fill, source=tensor, where=f"{path}: {full}")
@@ -403,17 +468,18 @@ def _gpt2_files(folder: Path, tied: bool) -> tuple[dict[str, torch.Tensor], dict
 
 
 def load_gpt2(path_or_name: str | Path) -> GPT:
-    """Um `GPT` com os pesos de um GPT-2 no formato do Hugging Face: uma pasta ou um nome.
+    """Um `GPT` com os pesos de um GPT-2 no formato do Hugging Face: uma pasta ou um
+    nome.
 
     Nomes, que se baixam: os quatro da OpenAI, `"gpt2"` (ou `"124M"`), `"gpt2-medium"`,
     `"gpt2-large"`, `"gpt2-xl"`, e `"gpt2-small-portuguese"`. Lê safetensors ou
-    `pytorch_model.bin`, num arquivo ou em vários; a pasta fica como está. De safetensors,
-    o pico de memória mal passa do tamanho do modelo em fp32. O modelo vem em modo de
-    avaliação.
+    `pytorch_model.bin`, num arquivo ou em vários; a pasta fica como está. De
+    safetensors, o pico de memória mal passa do tamanho do modelo em fp32. O modelo vem
+    em modo de avaliação.
 
-    Erros: `FileNotFoundError` se não há tal pasta; `FetchError` se é preciso a rede e ela
-    falta; `ValueError` se a arquitetura é outra, se o arquivo está estragado, ou se há
-    tensores que faltam, sobram ou têm outra forma.
+    Erros: `FileNotFoundError` se não há tal pasta; `FetchError` se é preciso a rede e
+    ela falta; `ValueError` se a arquitetura é outra, se o arquivo está estragado, ou se
+    há tensores que faltam, sobram ou têm outra forma.
     """
     name = str(path_or_name)
     folder = Path(name)
@@ -428,10 +494,14 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
     found, fills = _gpt2_files(folder, tied=values["tie_weights"] is True)
     model = build_gpt(path, values, found)
     names, mine = gpt2_tensors(model.config), dict(model.named_parameters())
-    turned = {theirs: mine[name].t() if t else mine[name] for name, (theirs, t) in names.items()}
+    turned = {
+        theirs: mine[name].t() if t else mine[name]
+        for name, (theirs, t) in names.items()
+    }
     if problems := compare_tensors(turned, found):
         raise ValueError(
-            f"{folder}: os pesos não são os de um GPT-2 com esse config.json:\n{problems}"
+            f"{folder}: os pesos não são os de um GPT-2 com esse config.json:\n"
+            f"{problems}"
         )
     for theirs, target in turned.items():
         fills[theirs](target.data)
@@ -439,21 +509,13 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
 
 
 def _gpt2_tokenizer(folder: Path) -> BPETokenizer:
-    """O tokenizer de `vocab.json` e `merges.txt`, com os especiais de `added_tokens.json`."""
+    """O tokenizer que está ao lado dos pesos."""
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     if not (vocab.is_file() and merges.is_file()):
         raise FileNotFoundError(
             f"{folder}: faltam vocab.json e merges.txt; leia só os pesos com load_gpt2"
         )
-    tokenizer = BPETokenizer.from_gpt2_files(vocab, merges)
-    added = folder / "added_tokens.json"
-    if not added.is_file():
-        return tokenizer
-    specials = dict(tokenizer.special_tokens) | read_json(added)
-    try:
-        return BPETokenizer(tokenizer.tokens, specials, tokenizer.pattern)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{added}: especiais que não servem ({error})") from error
+    return BPETokenizer.from_gpt2_files(vocab, merges)
 
 
 _REGEX_TOKEN = re.compile(
@@ -495,12 +557,15 @@ def _tokenizers_json(tokenizer: BPETokenizer) -> dict[str, Any]:
              "behavior": "Isolated", "invert": False}  # fmt: skip
     bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
               "use_regex": False}  # fmt: skip
-    flags = dict(special=True, normalized=False, single_word=False, lstrip=False, rstrip=False)
+    flags = dict(
+        special=True, normalized=False, single_word=False, lstrip=False, rstrip=False
+    )
     vocab = {name(token): i for token, i in tokenizer.tokens.items()}
     return {
         "version": "1.0",
         "added_tokens": [
-            {"id": i, "content": text, **flags} for text, i in tokenizer.special_tokens.items()
+            {"id": i, "content": text, **flags}
+            for text, i in tokenizer.special_tokens.items()
         ],
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, bytes_]},
         "decoder": bytes_,
@@ -518,9 +583,10 @@ def to_huggingface(
 ) -> None:
     """Grava uma pasta que `transformers.AutoModelForCausalLM` abre.
 
-    Com `tokenizer`, `AutoTokenizer` também. Os logits são os mesmos. Um modelo sem viés em
-    Q, K e V vai com zeros no lugar dele. O `AutoTokenizer` dá os mesmos ids, e reconhece os
-    tokens especiais no texto, como faz `encode(text, allowed_special="all")`.
+    Com `tokenizer`, `AutoTokenizer` também. Os logits são os mesmos. Um modelo sem viés
+    em Q, K e V vai com zeros no lugar dele. O `AutoTokenizer` dá os mesmos ids, e
+    reconhece os tokens especiais no texto, como faz `encode(text,
+    allowed_special="all")`.
 
     Erros: os de `save_pretrained`.
     """
@@ -554,9 +620,10 @@ def _huggingface_json(
         "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2",
         "activation_function": "gelu_new", "vocab_size": config.vocab_size,
         "n_positions": config.context_length, "n_embd": config.emb_dim,
-        "n_head": config.n_heads, "n_layer": config.n_layers, "layer_norm_epsilon": 1e-5,
-        "attn_pdrop": config.dropout, "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout, "tie_word_embeddings": config.tie_weights,
+        "n_head": config.n_heads, "n_layer": config.n_layers,
+        "layer_norm_epsilon": 1e-5, "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout, "embd_pdrop": config.dropout,
+        "tie_word_embeddings": config.tie_weights,
         "bos_token_id": end, "eos_token_id": end, "dtype": "float32",
     }  # fmt: skip
     if tokenizer is None:

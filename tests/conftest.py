@@ -9,17 +9,27 @@ import torch
 
 from brinquedo import Livro
 
-# Os arquivos que demoram. O xdist dá cada arquivo a um processo só (`--dist loadfile`), por causa do que os
-# seus testes partilham; um destes no fim deixaria o outro processo parado.
-DEMORADOS = ("test_wheel.py", "test_navegador.py")
+# Cada arquivo vai inteiro para um processo só, por causa do que os seus testes partilham; os que partilham o
+# livro de brinquedo vão juntos. Os testes marcados `lento` não partilham nada: vão um a um, no fim.
+JUNTOS = dict.fromkeys(("test_construcao.py", "test_falhas.py"), "brinquedo")
+DEMORADOS = ("test_construcao.py", "test_falhas.py", "test_navegador.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # antes do xdist, que lê os grupos na mesma hora
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Põe os demorados à frente na fila."""
-    items.sort(key=lambda item: item.path.name not in DEMORADOS)
+    """Põe os demorados à frente na fila e os lentos no fim, e diz ao xdist o que anda junto."""
+
+    def lento(item: pytest.Item) -> bool:
+        return item.get_closest_marker("lento") is not None
+
+    for item in items:
+        if not lento(item):
+            nome = item.path.name
+            item.add_marker(pytest.mark.xdist_group(JUNTOS.get(nome, f"{item.path.parent.name}/{nome}")))
+    items.sort(key=lambda item: (lento(item), item.path.name not in DEMORADOS))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def construido(tmp_path_factory) -> Livro:
     """O livro de brinquedo, construído a frio uma vez."""
     livro = Livro(tmp_path_factory.mktemp("construcao") / "livro")

@@ -222,3 +222,21 @@ def test_medidas_gravadas_do_spam_mini():
     cartao = (REPO / "data/modelos/spam-mini/README.md").read_text("utf-8")
     for coluna in ("validação", "teste"):  # a semente 0 por inteiro é a do modelo guardado
         assert f"{medidas['por inteiro'][coluna][0]:.3f}".replace(".", ",") in cartao
+
+
+# ------------------------------------------------------------------ pedaços e letras
+
+
+def test_medidas_gravadas_de_pedacos_e_letras():
+    medidas = json.loads((REPO / "data/pedacos-letras.json").read_text("utf-8"))
+    familias = {"plural", "copiar", "maiusculas"}
+    for lado in ("pedaços", "letras"):
+        tentadas, sementes = medidas[lado]["taxas tentadas"], medidas[lado]["sementes"]
+        assert len({treino["taxa"] for treino in tentadas}) == 3
+        assert [treino["semente"] for treino in sementes] == [0, 1, 2]
+        melhor = max(treino["média na validação"] for treino in tentadas)
+        assert sementes[0] in tentadas and sementes[0]["média na validação"] == melhor
+        assert len({treino["taxa"] for treino in sementes}) == 1
+        for treino in tentadas + sementes:  # três épocas dos mesmos pares
+            assert set(treino["treino"]) == set(treino["validação"]) == familias
+            assert treino["passos"] == sementes[0]["passos"] and treino["alvos"] == sementes[0]["alvos"]

@@ -13,7 +13,7 @@ import pytest
 
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
 from ferramentas import executor
-from ferramentas.executor import UMA_LINHA, Executor, dura, prepara
+from ferramentas.executor import SEM_WIDGETS, UMA_LINHA, Executor, dura, prepara
 from ferramentas.livro import ErroDoLivro, nome_da_pagina, paginas
 
 CONTA = """\
@@ -50,8 +50,8 @@ class Ouvinte(Executor):
 
 
 @pytest.fixture(autouse=True)
-def uma_linha(monkeypatch) -> None:
-    for variavel, valor in UMA_LINHA.items():
+def ambiente(monkeypatch) -> None:
+    for variavel, valor in (UMA_LINHA | SEM_WIDGETS).items():
         monkeypatch.setenv(variavel, valor)
 
 
@@ -75,12 +75,13 @@ def test_juntas_ou_uma_a_uma_as_saidas_sao_as_mesmas(tmp_path, monkeypatch):
 
 def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "nucleos", lambda: 1)
-    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3"}
+    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3", "anexo": "4"}
     raiz = livro_de(tmp_path, {nome: celula(codigo) for nome, codigo in corpos.items()})
     primeiro = Ouvinte(raiz)
     assert primeiro.executa(paginas(raiz)) == []
-    assert primeiro.comecadas() == ["book/03-tres", "book/02-dois", "book/01-um"]  # sem tempos: do fim
-    assert [f for f in primeiro.ditas if "; falta" in f][0].endswith("; faltam 2")
+    sem_tempos = ["book/03-tres", "book/02-dois", "book/01-um", "book/anexo"]
+    assert primeiro.comecadas() == sem_tempos
+    assert [f for f in primeiro.ditas if "; falta" in f][0].endswith("; faltam 3")
     de_novo = Ouvinte(raiz)
     assert de_novo.executa(paginas(raiz)) == [] and de_novo.ditas == []
     for nome, codigo in corpos.items():
@@ -88,7 +89,7 @@ def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path
     depois = Ouvinte(raiz)
     assert depois.executa(paginas(raiz)) == [] and depois.comecadas()[0] == "book/02-dois"
     assert "(da outra vez, " in depois.ditas[1]
-    assert any("; faltam 2 (menos de " in frase for frase in depois.ditas)
+    assert any("; faltam 3 (menos de " in frase for frase in depois.ditas)
 
 
 MORRE = "import os; os._exit(3)"
@@ -131,6 +132,17 @@ def test_kernel_que_nao_existe_e_cabecalho_sem_nome(tmp_path):
         Ouvinte(raiz).executa([md])
 
 
+def test_a_barra_do_tqdm_nao_se_queixa_de_que_lhe_faltam_widgets(tmp_path):
+    raiz = livro_de(tmp_path, {"01-um": celula("from tqdm.auto import tqdm")})
+    assert Ouvinte(raiz).executa(paginas(raiz)) == []
+
+
+def test_pagina_que_deixa_arquivos(tmp_path):
+    raiz = livro_de(tmp_path, {"01-um": celula("open('b', 'w').close()\nopen('a', 'w').close()")})
+    (queixa,) = Ouvinte(raiz).executa(paginas(raiz))
+    assert queixa.startswith("book/01-um.md:1: a página deixa arquivos na pasta em que roda: a, b; grave")
+
+
 def test_depois_de_uma_falha_a_outra_acaba_e_fica_guardada_e_mais_nenhuma_comeca(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "nucleos", lambda: 2)
     corpos = {"01-um": "1", "02-lenta": "import time; time.sleep(4)\n'pronta'", "03-ruim": "1 / 0"}
@@ -164,6 +176,7 @@ def vivo(pid: int) -> bool:
     return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
 
 
+@pytest.mark.lento
 def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
     presa = "import os, time\nopen({!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
     corpos = {f"0{n}-{n}": presa.format(str(tmp_path / n)) for n in "ab"} | {"03-c": "3"}

@@ -9,26 +9,20 @@ import subprocess
 import sys
 import zipfile
 from email import message_from_string
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from brinquedo import REPO, copia_o_projeto
 
 CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
-# Os treinos de um caderno param no terceiro passo, os do pacote e, no capítulo 5, os da classe que ele mesmo
-# define. O que se confere aqui é que ele roda do começo ao fim; a construção já executa cada página inteira.
-POUCOS_PASSOS = """
-from homellm import training
-
-def curto(self, *argumentos, completo={classe}.__init__):
-    completo(self, *argumentos)
-    self.total_steps = min(self.total_steps, 3)
-
-{classe}.__init__ = curto
-"""
+EXECUTADOS = ("00-passo-zero", "conjuntos")  # baratos; o segundo lê todos os dados que o wheel leva
+DO_COLAB = {"google", "transformers"}  # o que as páginas usam e o Colab já traz
 CONFERE = "import homellm\nprint(homellm.__file__)"
 
 
@@ -104,16 +98,71 @@ def test_metadados(wheel):
     assert all("==" not in r for r in exigidos)  # faixas folgadas: as versões exatas moram em constraints.txt
 
 
+def test_wheel_leva_os_mesmos_bytes(wheel):
+    """O que as páginas usam na construção e o que o leitor instala é a mesma coisa."""
+    conteudo = zipfile.ZipFile(wheel)
+    for nome in conteudo.namelist():
+        if ".dist-info/" not in nome:
+            origem = REPO / nome.replace("homellm/_data/", "data/", 1)
+            assert conteudo.read(nome) == origem.read_bytes(), nome
+
+
+def com_o_que_exigem(pacotes: set[str]) -> set[str]:
+    """Os nomes dos pacotes e, um a um, dos que eles exigem."""
+    vistos: set[str] = set()
+    fila = list(pacotes)
+    while fila:
+        nome = canonicalize_name(fila.pop())
+        if nome in vistos:
+            continue
+        vistos.add(nome)
+        try:
+            exigidos = map(Requirement, metadata.requires(nome) or [])
+        except metadata.PackageNotFoundError:  # o que outro sistema ou outro Python pediria
+            continue
+        fila += [r.name for r in exigidos if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return vistos
+
+
+@pytest.fixture(scope="module")
+def do_leitor(wheel) -> set[str]:
+    """Os módulos que tem quem instala `homellm[paginas]` no Colab."""
+    conteudo = zipfile.ZipFile(wheel)
+    nome = next(n for n in conteudo.namelist() if n.endswith(".dist-info/METADATA"))
+    pedidos = message_from_string(conteudo.read(nome).decode("utf-8")).get_all("Requires-Dist")
+    extras = ("", "paginas", "graficos")
+    exigidos = [r for r in map(Requirement, pedidos)
+                if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in extras)]  # fmt: skip
+    pacotes = com_o_que_exigem({r.name for r in exigidos} - {"homellm"})
+    modulos = {
+        modulo
+        for modulo, donos in metadata.packages_distributions().items()
+        if pacotes & set(map(canonicalize_name, donos))
+    }
+    return modulos | set(sys.stdlib_module_names) | {"homellm"} | DO_COLAB
+
+
 @pytest.mark.parametrize("caderno", CADERNOS, ids=lambda c: c.stem)
-def test_notebook_roda_sozinho_numa_pasta_vazia_so_com_o_wheel(caderno, instalado, tmp_path, monkeypatch):
+def test_notebook_so_importa_o_que_o_leitor_tem(caderno, do_leitor):
+    """A construção já executa cada página, numa pasta vazia; aqui, que ela não usa mais que o instalado."""
+    celulas = [c.source for c in nbformat.read(caderno, as_version=4).cells if c.cell_type == "code"]
+    nos = [no for fonte in celulas for no in ast.walk(ast.parse(fonte))]
+    importados = {a.name for no in nos if isinstance(no, ast.Import) for a in no.names}
+    importados |= {no.module or "." for no in nos if isinstance(no, ast.ImportFrom)}
+    assert {nome.split(".")[0] for nome in importados} - do_leitor == set()
+    nomes = {no.id for no in nos if isinstance(no, ast.Name)}
+    nomes |= {f"{no.value.id}.{no.attr}" for no in nos
+              if isinstance(no, ast.Attribute) and isinstance(no.value, ast.Name)}  # fmt: skip
+    assert nomes & {"__file__", "sys.path", "homellm.__file__", "importlib.import_module"} == set()
+
+
+@pytest.mark.parametrize("nome", EXECUTADOS)
+def test_notebook_roda_sozinho_numa_pasta_vazia_so_com_o_wheel(nome, instalado, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(instalado))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # o outro núcleo está com outros testes
     for variavel in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(variavel, "http://127.0.0.1:9")  # quem tentar a rede não a acha
-    livro = nbformat.read(caderno, as_version=4)
-    definida = [(n + 1, "_Trainer") for n, c in enumerate(livro.cells) if "class _Trainer:" in c.source]
-    for lugar, classe in (*definida, (0, "training._Trainer")):
-        livro.cells.insert(lugar, nbformat.v4.new_code_cell(POUCOS_PASSOS.format(classe=classe)))
+    livro = nbformat.read(REPO / f"notebooks/{nome}.ipynb", as_version=4)
     livro.cells.append(nbformat.v4.new_code_cell(CONFERE))
     pasta = tmp_path / "vazia"
     pasta.mkdir()

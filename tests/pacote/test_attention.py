@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from homellm.attention import KVCache, MultiHeadAttention
+from homellm.attention import KVCache, MultiHeadAttention, causal_attention
 
 SHAPES = [  # (emb_dim, n_heads, context_length, B, T)
     (60, 5, 9, 2, 7),
@@ -400,3 +400,28 @@ def test_too_long_a_sequence_is_refused_and_the_longest_is_not():
     assert layer(torch.zeros(1, 8, 12, dtype=torch.float64)).shape == (1, 8, 12)
     with pytest.raises(ValueError, match="a sequência tem 9 posições, e o máximo é context_length=8"):
         layer(torch.zeros(1, 9, 12, dtype=torch.float64))
+
+
+# A conta sem a moldura
+
+
+@pytest.mark.parametrize(("T", "S"), [(1, 1), (5, 5), (1, 7), (3, 7)])
+def test_causal_attention_olha_para_si_e_para_as_de_antes(T, S):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 3, T, 4), torch.randn(2, 3, S, 4), torch.randn(2, 3, S, 4)
+    got = causal_attention(q, k, v)
+    for t in range(T):
+        seen = S - T + t + 1
+        weights = (q[..., t : t + 1, :] @ k[..., :seen, :].mT / 2).softmax(-1)
+        torch.testing.assert_close(got[..., t : t + 1, :], weights @ v[..., :seen, :])
+
+
+def test_causal_attention_com_outra_mascara():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 6, 4), torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    mask = torch.rand(6, 3) > 0.5
+    mask[:, 0] = True
+    weights = (q @ k.mT / 2).masked_fill(~mask, -torch.inf).softmax(-1)
+    torch.testing.assert_close(causal_attention(q, k, v, mask), weights @ v)
+    with pytest.raises(ValueError, match="6 consultas e só 3 chaves"):
+        causal_attention(q, k, v)

@@ -1,13 +1,10 @@
-"""homellm.classification: enchimento, congelamento, medidas contra o scikit-learn, previsão e modelos."""
+"""homellm.classification: preenchimento, congelamento, medidas contra o scikit-learn, previsão e pastas."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import unicodedata
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,15 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from torch import nn
 
-from brinquedo import REPO
-from homellm import classification
 from homellm.classification import (
-    RECIPES,
     ClassificationDataset,
     GPTClassifier,
-    Prediction,
-    SimilarLengthBatches,
     add_token_noise,
     calibration_table,
     class_probabilities,
@@ -31,21 +24,17 @@ from homellm.classification import (
     classification_report,
     collate_classification,
     create_classification_loader,
-    encode_text,
+    encode_framed,
     finetune_classifier,
     load_classifier,
-    load_labeled,
-    main,
     predict,
     save_classifier,
     set_trainable,
-    train_recipe,
 )
-from homellm.corpus import load_table
 from homellm.model import GPT, GPTConfig
 from homellm.tokenizer import BPETokenizer
 from homellm.training import TrainConfig
-from homellm.weights import find_model, load_pretrained, save_pretrained
+from homellm.weights import load_pretrained, save_pretrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,30 +69,30 @@ def dataset(texts=TEXTS, names=NAMES, max_length=24) -> ClassificationDataset:
 
 def test_o_texto_fica_entre_as_pontas_e_do_longo_fica_o_comeco() -> None:
     ids = TOKENIZER.encode("pague o prêmio já")
-    assert encode_text(TOKENIZER, "pague o prêmio já", 24) == [END, *ids, END]
-    assert encode_text(TOKENIZER, "pague o prêmio já", 4) == [END, *ids[:2], END]
-    assert encode_text(TOKENIZER, "", 24) == [END, END] == encode_text(TOKENIZER, "pão", 2)
+    assert encode_framed(TOKENIZER, "pague o prêmio já", 24) == [END, *ids, END]
+    assert encode_framed(TOKENIZER, "pague o prêmio já", 4) == [END, *ids[:2], END]
+    assert encode_framed(TOKENIZER, "", 24) == [END, END] == encode_framed(TOKENIZER, "pão", 2)
 
 
 def test_nfc_e_nfd_dao_os_mesmos_ids_e_o_especial_digitado_e_texto() -> None:
     nfd = unicodedata.normalize("NFD", "prêmio já")
-    assert encode_text(TOKENIZER, nfd, 24) == encode_text(TOKENIZER, "prêmio já", 24)
-    assert encode_text(TOKENIZER, "a<|endoftext|>b", 24).count(END) == 2
+    assert encode_framed(TOKENIZER, nfd, 24) == encode_framed(TOKENIZER, "prêmio já", 24)
+    assert encode_framed(TOKENIZER, "a<|endoftext|>b", 24).count(END) == 2
 
 
-def test_encode_text_recusa_o_que_nao_serve() -> None:
+def test_encode_framed_recusa_o_que_nao_serve() -> None:
     with pytest.raises(ValueError, match="ao menos 2"):
-        encode_text(TOKENIZER, "pão", 1)
+        encode_framed(TOKENIZER, "pão", 1)
     without = BPETokenizer.train("pão", 257, special_tokens=())
     with pytest.raises(ValueError, match=r"não tem <\|endoftext\|>"):
-        encode_text(without, "pão", 8)
+        encode_framed(without, "pão", 8)
 
 
 def test_o_dataset_guarda_ids_e_classes() -> None:
     data = dataset()
     assert len(data) == 5 and data.classes == [1, 0, 0, 1, 0]
     ids, label = data[3]
-    assert ids.tolist() == encode_text(TOKENIZER, "prêmio", 24) and label == 1 and ids.dtype == torch.int64
+    assert ids.tolist() == encode_framed(TOKENIZER, "prêmio", 24) and label == 1 and ids.dtype == torch.int64
 
 
 @pytest.mark.parametrize(
@@ -136,30 +125,6 @@ def test_collate_enche_a_direita_ate_o_mais_longo_do_lote() -> None:
 def test_collate_recusa_lote_ou_texto_vazio(items) -> None:
     with pytest.raises(ValueError, match="vazio"):
         collate_classification(items)
-
-
-@given(st.lists(st.integers(2, 60), min_size=1, max_size=150), st.integers(1, 9), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
-def test_os_lotes_por_tamanho_usam_cada_texto_uma_vez(lengths, size, seed) -> None:
-    batches = SimilarLengthBatches(lengths, size, torch.Generator().manual_seed(seed))
-    found = list(batches)
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    assert len(found) == len(batches) and max(map(len, found)) <= size
-
-
-def test_os_lotes_por_tamanho_poupam_enchimento_e_mudam_a_cada_epoca() -> None:
-    lengths = torch.randint(2, 90, (400,), generator=torch.Generator().manual_seed(1)).tolist()
-    batches = SimilarLengthBatches(lengths, 8, torch.Generator().manual_seed(0))
-
-    def padded(found) -> int:
-        return sum(len(batch) * max(lengths[i] for i in batch) for batch in found)
-
-    first, second = list(batches), list(batches)
-    plain = [list(range(n, min(n + 8, 400))) for n in range(0, 400, 8)]
-    assert first != second and padded(first) < 0.75 * padded(plain)
-    assert first == list(SimilarLengthBatches(lengths, 8, torch.Generator().manual_seed(0)))
-    with pytest.raises(ValueError, match="batch_size=0"):
-        SimilarLengthBatches(lengths, 0, torch.Generator())
 
 
 def test_sem_embaralhar_o_carregador_guarda_a_ordem() -> None:
@@ -210,6 +175,72 @@ def test_enchimento_e_companhia_nao_mudam_probabilidade(data) -> None:
 
 
 MODEL = tiny()
+
+
+class Bag(nn.Module):
+    """Um modelo que não é um `GPT`, mas cumpre o contrato: médias correntes de embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(vocab_size=TOKENIZER.vocab_size, context_length=24)
+        self.table = nn.Embedding(TOKENIZER.vocab_size, 6)
+        self.head = nn.Linear(6, TOKENIZER.vocab_size)
+
+    def features(self, ids: torch.Tensor, cache=None) -> torch.Tensor:
+        counts = torch.arange(1, ids.shape[1] + 1, device=ids.device)[:, None]
+        return self.table(ids).cumsum(1) / counts
+
+    def forward(self, ids: torch.Tensor, cache=None) -> torch.Tensor:
+        return self.head(self.features(ids, cache))
+
+
+def test_qualquer_modelo_do_contrato_serve_de_corpo(tmp_path) -> None:
+    torch.manual_seed(0)
+    bag = Bag()
+    model = GPTClassifier(bag, 2, LABELS)
+    assert model.gpt.head.weight.shape == (2, 6) and bag.head.out_features == TOKENIZER.vocab_size
+    config = TrainConfig(epochs=40, learning_rate=3e-2)
+    finetune_classifier(model, dataset(), config=config, batch_size=2, progress=False)
+    assert [p.label for p in predict(model, TOKENIZER, TEXTS)] == NAMES
+    with pytest.raises(ValueError, match="Bag não tem blocks e norm.*blocks=None"):
+        set_trainable(model, 1)
+    with pytest.raises(TypeError, match="só se guarda o classificador de um GPT; veio Bag"):
+        save_classifier(model, TOKENIZER, tmp_path / "b")
+
+
+def test_a_subclasse_e_o_modelo_compilado_servem_de_corpo_como_sao() -> None:
+    class Louder(GPT):
+        def features(self, ids, cache=None):
+            return 2 * super().features(ids, cache)
+
+    torch.manual_seed(0)
+    louder = Louder(tiny_gpt().config).eval()
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(GPTClassifier(louder, 2).gpt.features(ids), louder.features(ids))
+    compiled = torch.compile(louder)  # preguiçoso: só compila se alguém o chama
+    model = GPTClassifier(compiled, 2)
+    assert torch.equal(model.gpt.features(ids), louder.features(ids))
+    assert not [name for name in model.state_dict() if "_orig_mod" in name]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_o_classificador_fica_no_tipo_do_modelo_dado(dtype) -> None:
+    model = GPTClassifier(tiny_gpt().to(dtype), 2)
+    assert {p.dtype for p in model.parameters()} == {dtype}
+    assert model(torch.tensor([[1, 2, 3]]), torch.tensor([3])).dtype == dtype
+
+
+def test_o_classificador_fica_no_dispositivo_do_modelo_dado() -> None:
+    """No `meta`, que não tem dados: bastam as formas para saber onde cada peso foi parar."""
+    model = GPTClassifier(tiny_gpt().to("meta"), 2)
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+
+
+def test_predict_devolve_a_cada_parte_o_modo_em_que_estava() -> None:
+    model = GPTClassifier(tiny_gpt(dropout=0.5), 2).train()
+    model.gpt.blocks[0].eval()
+    predict(model, TOKENIZER, TEXTS)
+    assert model.training and model.gpt.blocks[1].training and not model.gpt.blocks[0].training
 
 
 def test_trocar_um_token_do_texto_muda_a_nota() -> None:
@@ -408,7 +439,7 @@ def test_predict_devolve_na_ordem_e_nao_depende_do_lote() -> None:
 
 def test_predict_vale_para_o_vazio_o_longo_e_o_emoji() -> None:
     for text in ("", "   ", "🎁🚀👩🏽‍🚀", "pague o prêmio já " * 5000, "\n" * 300):
-        ids = torch.tensor([encode_text(TOKENIZER, text, MODEL.gpt.config.context_length)])
+        ids = torch.tensor([encode_framed(TOKENIZER, text, MODEL.gpt.config.context_length)])
         with torch.no_grad():
             alone = MODEL(ids, torch.tensor([ids.shape[1]])).softmax(-1)[0]
         (prediction,) = predict(MODEL, TOKENIZER, [text])
@@ -423,9 +454,13 @@ def test_predict_vale_para_o_vazio_o_longo_e_o_emoji() -> None:
 
 
 def test_predict_recusa_o_que_nao_e_lista_de_textos() -> None:
-    for wrong in ("pague já", ["pão", None], [3]):
-        with pytest.raises(TypeError, match="lista de textos"):
+    with pytest.raises(TypeError, match="lista de textos"):
+        predict(MODEL, TOKENIZER, "pague já")
+    for wrong, value in ((["pão", None], "None"), (["pão", float("nan")], "nan"), (["pão", 3], "3")):
+        with pytest.raises(TypeError, match=rf"texto 1: .* veio {value}.*troque-a por"):
             predict(MODEL, TOKENIZER, wrong)
+        with pytest.raises(TypeError, match=rf"texto 1: .* veio {value}"):
+            dataset(wrong, ["ham", "spam"])
 
 
 def test_predict_desliga_o_dropout_e_devolve_o_modo() -> None:
@@ -461,6 +496,21 @@ def test_guardar_e_ler_da_o_mesmo_modelo(tmp_path) -> None:
     assert predict(model, tokenizer, TEXTS) == predict(MODEL, TOKENIZER, TEXTS)
 
 
+def test_guardar_um_classificador_compilado_da_a_mesma_pasta(tmp_path) -> None:
+    save_classifier(torch.compile(MODEL), TOKENIZER, tmp_path / "c")
+    save_classifier(MODEL, TOKENIZER, tmp_path / "m")
+    assert len({(tmp_path / n / "model.safetensors").read_bytes() for n in "cm"}) == 1
+
+
+def test_um_tokenizer_maior_que_o_modelo_e_recusado_ao_ler(tmp_path) -> None:
+    save_classifier(MODEL, TOKENIZER, tmp_path)
+    BPETokenizer.train("o pão da padaria e o prêmio da loteria, pague já", 290).save(
+        tmp_path / "tokenizer.json"
+    )
+    with pytest.raises(ValueError, match="não são par"):
+        load_classifier(tmp_path)
+
+
 def test_um_classificador_nao_e_um_modelo_de_linguagem_nem_o_contrario(tmp_path) -> None:
     save_classifier(MODEL, TOKENIZER, tmp_path / "c")
     with pytest.raises(ValueError, match="use load_classifier"):
@@ -488,89 +538,3 @@ def test_rotulos_estragados_na_pasta_sao_recusados(tmp_path, labels, message) ->
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"labels": labels}), "utf-8")
     with pytest.raises(ValueError, match=message):
         load_classifier(tmp_path)
-
-
-# --- receitas e modelos do pacote ---
-
-CARDS = {  # acurácia e F1 médio nos cartões: validação e teste
-    "spam-mini": {"validation": (0.876, 0.872), "test": (0.820, 0.816)},
-    "sentimento-mini": {"validation": (0.562, 0.549), "test": (0.592, 0.571)},
-}
-
-
-@pytest.mark.parametrize("name", sorted(CARDS))
-def test_o_modelo_do_pacote_faz_o_que_o_cartao_diz(name) -> None:
-    model, tokenizer = load_classifier(name)
-    recipe = RECIPES[name]
-    assert model.labels == recipe.labels
-    card = (find_model(name) / "README.md").read_text("utf-8")
-    for split, (accuracy, macro_f1) in CARDS[name].items():
-        rows = load_table(recipe.table, split)
-        guesses = [p.label for p in predict(model, tokenizer, [row.texto for row in rows])]
-        report = classification_report([row.rotulo for row in rows], guesses, model.labels)
-        assert report.accuracy == pytest.approx(accuracy, abs=0.01)
-        assert report.macro_f1 == pytest.approx(macro_f1, abs=0.01)
-        assert f"{accuracy:.3f}".replace(".", ",") in card
-
-
-@pytest.mark.parametrize("name", sorted(CARDS))
-def test_o_cartao_diz_para_que_nao_serve_e_o_modelo_e_pequeno(name) -> None:
-    folder = find_model(name)
-    card = (folder / "README.md").read_text("utf-8")
-    assert "## Para que não serve" in card and "Não use este modelo" in card and name in card
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 5.3e6
-    names = {path.name for path in folder.iterdir()}
-    assert names - {"medidas.json"} == {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
-
-
-def test_o_modelo_do_pacote_se_carrega_de_outra_pasta(tmp_path) -> None:
-    code = (
-        "from homellm.classification import load_classifier, predict\n"
-        "model, tokenizer = load_classifier('spam-mini')\n"
-        "print(predict(model, tokenizer, ['oi mãe, chego às sete'])[0].label)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(REPO)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "ham", "")
-
-
-def test_o_modelo_do_pacote_decide_o_vazio_o_longo_e_o_emoji() -> None:
-    model, tokenizer = load_classifier("sentimento-mini")
-    texts = ["", "🎁" * 40, "ótimo " * 3000, "Não é ruim, não."]
-    empty, emoji, long, plain = predict(model, tokenizer, texts)
-    assert plain.label == "positivo" and long == predict(model, tokenizer, ["ótimo " * 2000])[0]
-    assert empty == predict(model, tokenizer, [""])[0] != emoji
-
-
-def test_a_receita_nao_le_o_teste_e_repete_com_a_semente(monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(
-        classification,
-        "load_table",
-        lambda name, split: asked.append(split) or load_table(name, split)[:40:7],
-    )
-    recipe = replace(RECIPES["spam-mini"], config=TrainConfig(epochs=1), batch_size=3)
-    runs = [train_recipe(recipe, tiny_gpt(), TOKENIZER, seed=seed, progress=False) for seed in (3, 3, 4)]
-    assert set(asked) == {"train", "validation"}
-    losses = [history.step_loss for _, history in runs]
-    assert losses[0] == losses[1] != losses[2] and runs[0][0].labels == ("ham", "spam")
-
-
-def test_o_rotulo_de_outra_tabela_e_recusado() -> None:
-    wrong = replace(RECIPES["spam-mini"], labels=("negativo", "positivo"))
-    with pytest.raises(ValueError, match="rótulo 'ham' desconhecido|rótulo 'spam' desconhecido"):
-        load_labeled(wrong, "train", TOKENIZER, 24)
-
-
-def test_a_linha_de_comando_treina_e_guarda(tmp_path, monkeypatch, capsys) -> None:
-    save_pretrained(tiny_gpt(), TOKENIZER, tmp_path / "gpt")
-    monkeypatch.setattr(classification, "load_table", lambda name, split: load_table(name, split)[:60:6])
-    main(["sentimento-mini", "--saida", str(tmp_path / "saida"), "--de", str(tmp_path / "gpt")])
-    assert "validação:" in capsys.readouterr().out
-    model, tokenizer = load_classifier(tmp_path / "saida")
-    assert model.labels == RECIPES["sentimento-mini"].labels
-    assert all(isinstance(p, Prediction) for p in predict(model, tokenizer, ["gostei", "odiei"]))
-    with pytest.raises(SystemExit):
-        main(["outra-coisa", "--saida", str(tmp_path)])

@@ -594,6 +594,7 @@ def child(*args: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD, *args], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.lento
 def test_two_processes_download_once_and_both_get_the_file(server, remote, cache):
     def slow(handler: Handler) -> None:
         time.sleep(1)
@@ -618,6 +619,7 @@ def test_process_that_waits_too_long_for_the_other_says_so(server, remote, cache
         other.kill()
 
 
+@pytest.mark.lento
 def test_killed_download_goes_on_from_where_it_was(server, remote, cache):
     def stall(handler: Handler) -> None:
         serve(cut=300_000)(handler)

@@ -220,6 +220,7 @@ with replacing(sys.argv[1]) as temporary:
 """
 
 
+@pytest.mark.lento
 @pytest.mark.skipif(os.name == "nt", reason="no Windows os restos ficam")
 def test_killed_writer_keeps_the_old_file_and_the_next_one_cleans_up(tmp_path):
     path = tmp_path / "a.json"

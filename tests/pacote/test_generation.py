@@ -200,7 +200,13 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.lento] * ("compil" in name))
+        for name, make in MODELS.items()
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*quantiz.*")
 def test_os_ids_sao_os_de_chamar_o_modelo(make):
     """15 e 16 tokens novos (de 16 em diante há um atalho), dentro e além do contexto, com e sem cache."""

@@ -1,4 +1,4 @@
-"""O comando de pré-treino: as linhas que se emendam, os documentos que entram, o treino de ponta a ponta."""
+"""O pré-treino: as linhas que se emendam, os documentos que entram, o treino de ponta a ponta."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from homellm import pretrain
 from homellm.corpus import Story, load_table
 from homellm.data import TokenFileDataset
 from homellm.model import PRESETS
-from homellm.pretrain import END, SPECIAL_TOKENS, build_corpus, join_wrapped, main, read_documents
-from homellm.tokenizer import BPETokenizer
+from homellm.pretrain import IDS, Corpus, join_wrapped
+from homellm.recipes import main
+from homellm.tokenizer import END, SPECIAL_TOKENS, BPETokenizer
 from homellm.weights import load_pretrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -121,39 +122,47 @@ def shelf(tmp_path):
     return tmp_path / "textos"
 
 
-def test_documents_come_in_order_without_the_held_out(shelf):
-    folders = [shelf / "b", shelf / "a"]
-    everything = [
-        ("dois", "segundo\ntexto"),
-        ("um", "primeiro texto"),
-        ("tres", "terceiro"),
-        ("um", "outro primeiro"),
-    ]
-    assert list(read_documents(folders, [])) == everything
-    assert list(read_documents(folders, ["um"])) == [everything[0], everything[2]]
+def names(corpus: Corpus) -> list[str]:
+    return [path.name for path in corpus.paths()]
 
 
-def test_documents_that_are_not_there(shelf):
+def test_files_come_in_order_without_the_held_out(shelf):
+    folders = (shelf / "b", shelf / "a")
+    assert names(Corpus(folders)) == ["dois.txt", "um.txt", "tres.txt", "um.txt"]
+    assert names(Corpus(folders, ("um",))) == ["dois.txt", "tres.txt"]
+
+
+def test_the_extension_may_be_in_capitals_and_folders_are_not_files(shelf):
+    (shelf / "a" / "QUATRO.TXT").write_text("quarto", "utf-8")
+    (shelf / "a" / "pasta.txt").mkdir()
+    assert names(Corpus((shelf / "a",))) == ["QUATRO.TXT", "dois.txt", "um.txt"]
+
+
+def test_files_that_are_not_there(shelf):
     (shelf / "vazia").mkdir()
     for missing in ("vazia", "nada"):
         with pytest.raises(FileNotFoundError, match=rf"\.txt em .*{missing}$"):
-            list(read_documents([shelf / "a", shelf / missing], []))
+            Corpus((shelf / "a", shelf / missing)).paths()
     with pytest.raises(ValueError, match="nome quatro, tres para deixar de fora"):
-        list(read_documents([shelf / "a"], ["um", "tres", "quatro"]))
-    (shelf / "a" / "ruim.txt").write_bytes("maçã".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"ruim\.txt: não é UTF-8"):
-        list(read_documents([shelf / "a"], []))
+        Corpus((shelf / "a",), ("um", "tres", "quatro")).paths()
+
+
+def test_a_file_that_is_not_utf8_is_named_with_its_line(shelf):
+    (shelf / "a" / "ruim.txt").write_bytes("linha boa\nmaçã".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"ruim\.txt:2: não é UTF-8"):
+        Corpus((shelf / "a",)).documents()
 
 
 def test_corpus_is_the_same_each_time_and_repeats_only_the_stories(shelf):
-    corpus = build_corpus([shelf], ["dois"], repeat_stories=2)
-    assert corpus == build_corpus([shelf], ["dois"], repeat_stories=2)
-    assert corpus != build_corpus([shelf], ["dois"], repeat_stories=2, seed=1)
-    stories = [f"{s.title}\n\n{s.text}" for s in load_table("contos", split="train")]
-    assert sorted(corpus) == sorted([*stories, *stories, "primeiro texto", "terceiro", "outro primeiro"])
-    assert corpus != sorted(corpus)  # embaralhados
+    corpus = Corpus((shelf,), ("dois",), repeat_stories=2)
+    documents = corpus.documents()
+    assert documents == corpus.documents() != corpus.documents(seed=1)
+    stories = [story.document for story in load_table("contos", split="train")]
+    mine = ["primeiro texto", "terceiro", "outro primeiro"]  # o BOM ficou para trás
+    assert sorted(documents) == sorted([*stories, *stories, *mine])
+    assert documents != sorted(documents)  # embaralhados
     held_out = [s.text for split in ("validation", "test") for s in load_table("contos", split=split)]
-    assert held_out and not any(text in document for text in held_out for document in corpus)
+    assert held_out and not any(text in document for text in held_out for document in documents)
 
 
 # --- o comando
@@ -185,7 +194,7 @@ def toy(tmp_path, monkeypatch):
 
 
 def run(arguments: list[str], output: Path) -> None:
-    main([*arguments, "--saida", str(output)])
+    main(["contos-mini", *arguments, "--saida", str(output)])
 
 
 def stored(path: Path) -> list[int]:
@@ -272,7 +281,7 @@ def test_interrupted_while_preparing_it_starts_the_preparation_again(toy, tmp_pa
 def test_arguments_the_command_does_not_take(arguments, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as error:
-        main(arguments)
+        main(["contos-mini", *arguments])
     assert error.value.code == 2 and said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -296,22 +305,102 @@ def test_arguments_that_do_not_work_say_why(changed, match, toy, tmp_path):
     assert not (tmp_path / "saida" / "modelo").exists()
 
 
-@pytest.mark.parametrize("changed", [["--fora"], ["--preset", "mini"], ["--repete-contos", "1"]])
-def test_a_folder_prepared_with_other_texts_is_refused(changed, toy, tmp_path):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["--fora"], r"entrou .*segredo\.txt"),
+        (["--fora", "segredo", "livro"], r"saiu .*livro\.txt"),
+        (["--preset", "mini"], "vocabulario era 300 e agora é"),
+        (["--repete-contos", "1"], "repete-contos era 2 e agora é 1"),
+    ],
+)
+def test_a_folder_prepared_with_other_texts_is_refused(changed, said, toy, tmp_path):
     run(toy, tmp_path / "saida")
-    before = (tmp_path / "saida" / "treino.ids").read_bytes()
-    with pytest.raises(ValueError, match=f"outro {changed[0]}: use outra --saida"):
+    before = (tmp_path / "saida" / IDS["train"]).read_bytes()
+    with pytest.raises(ValueError, match=f"outros textos \\({said}"):
         run([*toy, *changed], tmp_path / "saida")
-    assert (tmp_path / "saida" / "treino.ids").read_bytes() == before
+    assert (tmp_path / "saida" / IDS["train"]).read_bytes() == before
 
 
+def test_a_file_added_removed_or_changed_later_is_noticed(toy, tmp_path):
+    run(toy, tmp_path / "saida")
+    folder, book = tmp_path / "textos", tmp_path / "textos" / "livro.txt"
+    run(toy, tmp_path / "saida")  # nada mudou
+    original = book.read_bytes()
+    book.write_bytes(original.replace(b"Antes", b"Ontem"))  # do mesmo tamanho
+    with pytest.raises(ValueError, match=r"mudou .*livro\.txt\); use outra pasta de saída, ou apague esta"):
+        run(toy, tmp_path / "saida")
+    book.write_bytes(original)
+    run(toy, tmp_path / "saida")
+    for n in range(5):
+        (folder / f"novo {n}.txt").write_text("mais um", "utf-8")
+    with pytest.raises(ValueError, match=r"entrou .*novo 0\.txt, .*novo 2\.txt e mais 2\)"):
+        run(toy, tmp_path / "saida")
+
+
+def test_a_record_of_another_version_is_refused(toy, tmp_path):
+    run(toy, tmp_path / "saida")
+    (tmp_path / "saida" / "preparo.json").write_text('{"textos": ["x"]}', "utf-8")
+    with pytest.raises(ValueError, match="o registro é de outra versão"):
+        run(toy, tmp_path / "saida")
+
+
+PATIENT = """
+import os, sys, time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+import torch, torch.distributed as dist
+from homellm import pretrain
+from homellm.model import GPTConfig
+from homellm.training import TrainConfig
+
+dist.init_process_group("gloo", timeout=timedelta(seconds=4))
+real = pretrain.prepare
+
+def slow(*args):
+    time.sleep(8)  # o dobro da paciência do grupo comum
+    real(*args)
+
+pretrain.prepare = slow
+corpus = pretrain.Corpus((Path(sys.argv[1]),), (), 0)
+config = TrainConfig(max_steps=2)
+sizes = GPTConfig.preset("mini", vocab_size=300, context_length=32)
+history = pretrain.pretrain(Path(sys.argv[2]), corpus, sizes, config, batch_size=4)
+print("passos", len(history.step_loss))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.lento
+def test_the_others_wait_while_the_first_prepares(tmp_path):
+    """Mais do que a paciência do grupo: é a espera de quem tokeniza um corpus grande."""
+    (tmp_path / "textos").mkdir()
+    (tmp_path / "textos" / "livro.txt").write_text(STORY * 40, "utf-8")
+    (tmp_path / "dois.py").write_text(PATIENT, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+         tmp_path / "dois.py", tmp_path / "textos", tmp_path / "saida"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("passos 2") == 2
+
+
+def test_the_old_command_says_the_new_one():
+    done = subprocess.run([sys.executable, "-m", "homellm.pretrain"], capture_output=True, text=True)
+    assert done.returncode == 1 and "python -m homellm.recipes contos-mini" in done.stderr
+
+
+@pytest.mark.lento
 def test_two_processes_under_torchrun_equal_one(tmp_path):
     """O comando de verdade, com e sem torchrun: a mesma validação e os mesmos pesos, salvo arredondamento."""
     (tmp_path / "textos").mkdir()
     (tmp_path / "textos" / "livro.txt").write_text(STORY * 40, "utf-8")
     arguments = [
-        "-m", "homellm.pretrain", "--textos", tmp_path / "textos", "--preset", "mini", "--repete-contos", "0",
-        "--passos", "3", "--lote", "4", "--avalia-a-cada", "100",
+        "-m", "homellm.recipes", "contos-mini", "--textos", tmp_path / "textos", "--preset", "mini",
+        "--repete-contos", "0", "--passos", "3", "--taxa", "1e-4", "--lote", "4", "--avalia-a-cada", "100",
     ]  # fmt: skip
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     said = {}

@@ -154,6 +154,7 @@ for write in (lambda: save_pretrained(model, tokenizer, folder), lambda: to_hugg
 """
 
 
+@pytest.mark.lento
 @pytest.mark.skipif(sys.platform == "win32", reason="o limite de tamanho é do Unix")
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_old_model_stays(tmp_path):
     save_pretrained(gpt(), TOKENIZER, tmp_path)
@@ -903,9 +904,6 @@ def test_the_added_tokens_of_a_gpt2_folder_are_read(tmp_path):
     _, tokenizer = load_pretrained(tmp_path)
     assert tokenizer.special_tokens == {"<|endoftext|>": 256, "<|fim|>": 257}
     assert tokenizer.encode("<|fim|>", allowed_special="all") == [257]
-    for bad in ('{"<|fim|>": 3}', '{"<|fim|>": "x"}', '{"<|fim|>": null}', '{"": 257}'):
-        added.write_text(bad, "utf-8")
-        refuses(load_pretrained, tmp_path, added.name, "especiais que não servem")
     added.write_text('{"<|fim|>": 260}', "utf-8")
     with pytest.raises(ValueError, match="261 ids, e o modelo, 260"):
         load_pretrained(tmp_path)
@@ -931,6 +929,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.lento
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="o pico de memória é lido de /proc")
 @pytest.mark.parametrize("name", ["load_pretrained", "load_gpt2"])
 def test_peak_memory_is_barely_the_model(name, tmp_path):

@@ -163,12 +163,9 @@ def rotulos_em_ingles(aba: Page) -> list[str]:
     return sorted({r for r in rotulos if r and em_ingles.search(r)})
 
 
-@pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
-def test_a_pagina_abre_inteira_sem_pedir_nada_de_fora_e_sem_erro(
-    visita: Callable[..., Visita], documento: str
-) -> None:
-    v = visita()
-    aba = v.abre(documento)
+def abre_inteira(v: Visita, documento: str) -> None:
+    """A página abre sem pedir nada de fora e sem erro, com as fórmulas desenhadas e tudo na coluna."""
+    aba = v.aba
     assert v.de_fora == []
     assert v.erros == []
     assert aba.locator('link[rel="icon"]').count() == 1
@@ -183,17 +180,55 @@ def test_a_pagina_abre_inteira_sem_pedir_nada_de_fora_e_sem_erro(
     assert documento not in CAPITULOS or rotulos_em_ingles(aba) == []
 
 
-@pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
-def test_no_celular_a_pagina_cabe_e_nao_rola_para_o_lado(
-    visita: Callable[..., Visita], documento: str
-) -> None:
-    aba = visita(viewport=CELULAR).abre(documento)
+def cabe_no_celular(aba: Page, documento: str) -> None:
+    """Na tela estreita a página não rola para o lado, e o botão do Colab está à vista."""
+    aba.set_viewport_size(CELULAR)
     assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
     assert documento == "search" or o_que_sai_da_coluna(aba) == []
     if documento in COM_CODIGO:
         botao = aba.get_by_role("link", name="Abrir no Colab").first
         caixa = botao.bounding_box()
         assert botao.is_visible() and caixa["x"] >= 0 and caixa["x"] + caixa["width"] <= CELULAR["width"]
+    aba.set_viewport_size(MESA)
+
+
+def baixa_o_notebook(aba: Page, documento: str, pasta: Path) -> None:
+    """O botão de baixar dá o notebook do repositório."""
+    with aba.expect_download() as espera:
+        aba.get_by_role("link", name="Baixar o notebook desta página").click()
+    nome = f"{documento.removeprefix('book/')}.ipynb"
+    assert espera.value.suggested_filename == Path(nome).name
+    espera.value.save_as(pasta / "baixado.ipynb")
+    assert (pasta / "baixado.ipynb").read_bytes() == (RAIZ / "notebooks" / nome).read_bytes()
+    assert json.loads((pasta / "baixado.ipynb").read_text("utf-8"))["nbformat"] == 4
+
+
+def preparo_e_solucoes_abrem(aba: Page) -> None:
+    """A célula de preparo e as soluções começam recolhidas, e abrem."""
+    preparo = aba.locator(".preparo-do-colab")
+    assert preparo.count() == 1 and not preparo.locator("pre").is_visible()
+    assert preparo.bounding_box()["height"] < 40
+    solucao = aba.locator(".solution").first
+    assert solucao.locator(".admonition-title").inner_text().startswith("Solução")
+    assert not solucao.locator("section").is_visible()
+    botao = solucao.locator("button.toggle-button")
+    assert botao.get_attribute("data-toggle-hint") == "Clique para mostrar"
+    botao.click()
+    assert solucao.locator("section").is_visible()
+    assert botao.get_attribute("data-toggle-hint") == "Clique para ocultar"
+
+
+@pytest.mark.parametrize("documento", [*DOCUMENTOS, "search"])
+def test_cada_pagina(visita: Callable[..., Visita], documento: str, tmp_path: Path) -> None:
+    """Cada página se abre uma vez, que é o que demora, e nela se confere tudo."""
+    v = visita()
+    aba = v.abre(documento)
+    abre_inteira(v, documento)
+    cabe_no_celular(aba, documento)
+    if documento in COM_CODIGO:
+        baixa_o_notebook(aba, documento, tmp_path)
+    if documento in CAPITULOS:
+        preparo_e_solucoes_abrem(aba)
 
 
 # ---------------------------------------------------------------- busca
@@ -317,20 +352,6 @@ def test_o_botao_de_copiar_copia_a_celula(visita: Callable[..., Visita]) -> None
     assert copiado.strip() == celula.locator("pre").inner_text().strip() != ""
 
 
-@pytest.mark.parametrize("documento", CAPITULOS)
-def test_o_botao_de_baixar_baixa_o_notebook(
-    visita: Callable[..., Visita], documento: str, tmp_path: Path
-) -> None:
-    aba = visita().abre(documento)
-    with aba.expect_download() as espera:
-        aba.get_by_role("link", name="Baixar o notebook desta página").click()
-    nome = f"{documento.removeprefix('book/')}.ipynb"
-    assert espera.value.suggested_filename == nome
-    espera.value.save_as(tmp_path / nome)
-    assert (tmp_path / nome).read_bytes() == (RAIZ / "notebooks" / nome).read_bytes()
-    assert json.loads((tmp_path / nome).read_text("utf-8"))["nbformat"] == 4
-
-
 def test_o_menu_da_pagina_abre_com_repositorio_edicao_e_issue(visita: Callable[..., Visita]) -> None:
     aba = visita(viewport=CELULAR).abre(CAPITULOS[0])
     aba.get_by_role("button", name="Repositório, edição e issues").click()
@@ -347,19 +368,3 @@ def test_no_celular_o_sumario_abre_e_leva_ao_capitulo(visita: Callable[..., Visi
     aba.get_by_role("button", name="Sumário do livro").first.click()
     ligacao.click()
     aba.wait_for_url("**/01-introducao.html")
-
-
-@pytest.mark.parametrize("documento", CAPITULOS)
-def test_preparo_e_solucoes_comecam_recolhidos_e_abrem(visita: Callable[..., Visita], documento: str) -> None:
-    aba = visita().abre(documento)
-    preparo = aba.locator(".preparo-do-colab")
-    assert preparo.count() == 1 and not preparo.locator("pre").is_visible()
-    assert preparo.bounding_box()["height"] < 40
-    solucao = aba.locator(".solution").first
-    assert solucao.locator(".admonition-title").inner_text().startswith("Solução")
-    assert not solucao.locator("section").is_visible()
-    botao = solucao.locator("button.toggle-button")
-    assert botao.get_attribute("data-toggle-hint") == "Clique para mostrar"
-    botao.click()
-    assert solucao.locator("section").is_visible()
-    assert botao.get_attribute("data-toggle-hint") == "Clique para ocultar"
