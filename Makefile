@@ -6,11 +6,12 @@ PORTA ?= 8000
 CONFERENCIAS := livro exemplos tipos estilo
 
 .DEFAULT_GOAL := ajuda
-.PHONY: ajuda livro pagina novo-capitulo teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
+.PHONY: ajuda livro pagina novo-capitulo postagem teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
 	@echo "make pagina     constrói uma página só, depois do livro: make pagina p=03"
+	@echo "make postagem   leva um post do diário para o Medium e o Dev.to: make postagem capitulo=02"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
 	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
@@ -29,6 +30,10 @@ pagina:
 novo-capitulo:
 	@$(PYTHON) ferramentas/ambiente.py livro
 	@$(PY) -m ferramentas.novo_capitulo "$$titulo" "$$modulo"
+
+postagem:
+	@$(PYTHON) ferramentas/ambiente.py livro
+	@$(PY) -m ferramentas.postagem "$(capitulo)"
 
 teste:
 	@$(PYTHON) ferramentas/ambiente.py teste

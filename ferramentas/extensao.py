@@ -7,7 +7,8 @@
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
 - a célula de preparo do Colab, recolhida, no começo de cada página.
 
-A interface (textos, botões, busca) está em `interface.py`; as citações, em `bibliografia.py`.
+A interface (textos, botões, busca) está em `interface.py`; as citações, em `bibliografia.py`; o diário, em
+`diario.py`.
 """
 
 from __future__ import annotations
@@ -256,6 +257,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.livro_so = None  # a única página a construir, se é uma só
     app.setup_extension("ferramentas.bibliografia")
     app.setup_extension("ferramentas.citacao")
+    app.setup_extension("ferramentas.diario")
     app.setup_extension("ferramentas.interface")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ferramentas.celulas import Celula, le_celulas, le_cercas
+from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, numero_do_capitulo, paginas
 
@@ -38,6 +39,8 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
             texto = le_texto(md, raiz)
             da_pagina = le_celulas(md, raiz)
             prosa = so_prosa(texto, pagina)
+            if e_post(pagina.removesuffix(".md")):
+                le_post(md, raiz)
         except ErroDoLivro as erro:
             queixas.append(str(erro))
             inteiro = False
