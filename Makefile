@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
 # as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
-CONFERENCIAS := livro exemplos tipos estilo
+CONFERENCIAS := livro exemplos tipos estilo fluxos versao
 
 .DEFAULT_GOAL := ajuda
 .PHONY: ajuda livro pagina novo-capitulo postagem teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
@@ -53,6 +53,10 @@ confere-tipos:
 	@$(PY) -m mypy
 confere-estilo:
 	@$(PY) -m ruff check .
+confere-fluxos:
+	@$(PY) -m ferramentas.fluxos
+confere-versao:
+	@$(PY) -m ferramentas.versao
 
 servir:
 	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }

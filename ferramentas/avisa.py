@@ -16,7 +16,9 @@ from collections.abc import Callable
 
 def gh(*argumentos: str) -> str:
     """A saída do `gh`; erro com o que ele disse, se falhou."""
-    fim = subprocess.run(["gh", *argumentos], capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+    fim = subprocess.run(
+        ["gh", *argumentos], capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL
+    )
     if fim.returncode != 0:
         raise RuntimeError(f"gh {' '.join(argumentos[:2])}: {fim.stderr.strip()}")
     return fim.stdout
@@ -37,7 +39,18 @@ def avisa(titulo: str, endereco: str, etiqueta: str, chama: Callable[..., str] =
     corpo = f"A última execução está em {endereco}."
     chama("label", "create", etiqueta, "--force", "--description", "aberta por um fluxo automático")
     abertas = json.loads(
-        chama("issue", "list", "--state", "open", "--label", etiqueta, "--limit", "100", "--json", "number,title")
+        chama(
+            "issue",
+            "list",
+            "--state",
+            "open",
+            "--label",
+            etiqueta,
+            "--limit",
+            "100",
+            "--json",
+            "number,title",
+        )
     )
     for issue in abertas:
         if issue["title"] == titulo:

@@ -31,11 +31,17 @@ def achados(raiz: Path = RAIZ) -> dict[str, str]:
             nome = arquivo.relative_to(raiz).as_posix()
             for n, linha in enumerate(le_texto(arquivo, raiz).split("\n"), 1):
                 candidatos = re.findall(r"https?://[^\s<>\"'`{}\\]+", linha)
-                candidatos += [f"https://doi.org/{d}" for d in re.findall(r"^\s*doi\s*=\s*\{([^}]+)\}", linha)]
-                candidatos += [f"https://arxiv.org/abs/{a}" for a in re.findall(r"arXiv:(\d{4}\.\d{4,5})", linha)]
+                candidatos += [
+                    f"https://doi.org/{d}" for d in re.findall(r"^\s*doi\s*=\s*\{([^}]+)\}", linha)
+                ]
+                candidatos += [
+                    f"https://arxiv.org/abs/{a}" for a in re.findall(r"arXiv:(\d{4}\.\d{4,5})", linha)
+                ]
                 for bruto in candidatos:
                     endereco = bruto.rstrip(".,;:!?)]*")
-                    proprio = endereco.startswith((publicos.site, publicos.repositorio, "https://colab.research"))
+                    proprio = endereco.startswith(
+                        (publicos.site, publicos.repositorio, "https://colab.research")
+                    )
                     if not proprio and "…" not in endereco and re.search(r"://[\w.-]+\.\w", endereco):
                         vistos.setdefault(endereco, f"{nome}:{n}")
     return {e: onde for e, onde in vistos.items() if "localhost" not in e and "exemplo" not in e}
@@ -43,7 +49,9 @@ def achados(raiz: Path = RAIZ) -> dict[str, str]:
 
 def situacao(endereco: str) -> str:
     """`""` se o endereço responde; se não, o que houve."""
-    pedido = urllib.request.Request(endereco, headers={"User-Agent": "Mozilla/5.0 (confere enderecos do livro)"})
+    pedido = urllib.request.Request(
+        endereco, headers={"User-Agent": "Mozilla/5.0 (confere enderecos do livro)"}
+    )
     try:
         with urllib.request.urlopen(pedido, timeout=ESPERA):
             return ""

@@ -1,9 +1,9 @@
-"""Roda os notebooks como o Colab os roda: Python limpo, pasta vazia, `google.colab` presente, o pacote vindo da rede.
+"""Roda os notebooks como o Colab: Python limpo, pasta vazia, `google.colab` presente, o pacote vindo da rede.
 
 uso: python -m ferramentas.ensaio_do_colab [00-passo-zero …] [--torch 2.10.0] [--grava data/colab.json]
 
-No lugar do arquivo que o GitHub serviria, a célula de preparo baixa um feito do último commit desta pasta. Com
-`--torch`, instala essa versão e as do Colab das outras bibliotecas (leva minutos e precisa da rede); sem ele,
+No lugar do arquivo que o GitHub serviria, a célula de preparo baixa um feito do último commit. Com `--torch`,
+ instala essa versão e as do Colab das outras bibliotecas (leva minutos e precisa da rede); sem ele,
 aproveita as bibliotecas deste Python, o que basta para ver se o notebook roda. Mede, por notebook, o tempo do
 preparo, o do resto e o pico de memória.
 """
@@ -76,7 +76,9 @@ def cria_ambiente(pasta: Path, torch: str | None) -> Path:
     return python
 
 
-def ensaia(caderno: nbformat.NotebookNode, nome: str, python: Path, pacote: Path, prazo: int = 3600) -> Medida:
+def ensaia(
+    caderno: nbformat.NotebookNode, nome: str, python: Path, pacote: Path, prazo: int = 3600
+) -> Medida:
     """Executa o notebook numa pasta vazia. Erros: os do nbclient, com a célula e a última linha."""
     preparo = next(c for c in caderno.cells if c.get("id") == "preparo")
     preparo.source = preparo.source.replace(enderecos().pacote(), pacote.as_uri())
@@ -90,7 +92,10 @@ def ensaia(caderno: nbformat.NotebookNode, nome: str, python: Path, pacote: Path
         especificacao = Path(pasta) / "kernels" / "colab"
         especificacao.mkdir(parents=True)
         argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        grava(especificacao / "kernel.json", json.dumps({"argv": argv, "display_name": "c", "language": "python"}))
+        grava(
+            especificacao / "kernel.json",
+            json.dumps({"argv": argv, "display_name": "c", "language": "python"}),
+        )
         vazia = Path(pasta) / "content"
         vazia.mkdir()
         os.environ["JUPYTER_PATH"] = pasta
@@ -137,7 +142,9 @@ def main(argumentos: list[str] | None = None) -> int:
             try:
                 medidas.append(ensaia(caderno, nome, python, pacote))
                 m = medidas[-1]
-                print(f"{nome}: preparo {m.preparo_s} s, ao todo {m.total_s} s, {m.memoria_mb} MB", flush=True)
+                print(
+                    f"{nome}: preparo {m.preparo_s} s, ao todo {m.total_s} s, {m.memoria_mb} MB", flush=True
+                )
             except CellExecutionError as erro:
                 falhas += 1
                 print(f"{nome}: {str(erro).strip().splitlines()[-1]}", flush=True)

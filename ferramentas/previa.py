@@ -25,7 +25,9 @@ RAMO = "site"
 
 def abertos(chama: Callable[..., str] = gh) -> dict[str, int]:
     """O último commit de cada pull request aberto, e o número dele."""
-    lista = json.loads(chama("pr", "list", "--state", "open", "--limit", "500", "--json", "number,headRefOid"))
+    lista = json.loads(
+        chama("pr", "list", "--state", "open", "--limit", "500", "--json", "number,headRefOid")
+    )
     return {pr["headRefOid"]: pr["number"] for pr in lista}
 
 

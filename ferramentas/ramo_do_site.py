@@ -1,4 +1,4 @@
-"""Publica uma pasta num ramo do git: o que o GitHub Pages serve, com o site na raiz e as prévias em `previa/`.
+"""Publica uma pasta no ramo que o GitHub Pages serve, com o site na raiz e as prévias em `previa/`.
 
 uso: python -m ferramentas.ramo_do_site _build/html [--destino previa/12] [--apaga previa/12] [--ramo site]
 
@@ -28,7 +28,12 @@ class NaoPublicou(Exception):
 def git(*argumentos: str, pasta: Path) -> str:
     """O que o git respondeu; se ele falhou, o erro traz o que ele disse."""
     fim = subprocess.run(
-        ["git", *argumentos], cwd=pasta, capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL
+        ["git", *argumentos],
+        cwd=pasta,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
     )
     if fim.returncode != 0:
         raise NaoPublicou(f"git {argumentos[0]}: {fim.stderr.strip() or fim.stdout.strip()}")
@@ -89,14 +94,23 @@ def publica(origem: Path | None, destino: str, ramo: str, raiz: Path = RAIZ, rem
                 "-c", "user.email=41898282+github-actions[bot]@users.noreply.github.com")  # fmt: skip
         git(*quem, "commit", "--quiet", "--allow-empty", "-m", f"Publica {destino or 'o site'}", pasta=arvore)
         # se outra publicação chegou primeiro, o git recusa, e nada dela se perde
-        git("push", "--quiet", f"--force-with-lease={ramo}:{antes}", endereco, f"HEAD:refs/heads/{ramo}", pasta=arvore)
+        git(
+            "push",
+            "--quiet",
+            f"--force-with-lease={ramo}:{antes}",
+            endereco,
+            f"HEAD:refs/heads/{ramo}",
+            pasta=arvore,
+        )
 
 
 def main(argumentos: list[str] | None = None) -> int:
     """Ponto de entrada; devolve 0 se publicou, 1 se não."""
     opcoes = argparse.ArgumentParser(description="publica uma pasta no ramo que o GitHub Pages serve")
     opcoes.add_argument("pasta", type=Path, nargs="?", help="a pasta do site")
-    opcoes.add_argument("--destino", default="", help="onde, dentro do ramo (previa/<número>); sem isto, a raiz")
+    opcoes.add_argument(
+        "--destino", default="", help="onde, dentro do ramo (previa/<número>); sem isto, a raiz"
+    )
     opcoes.add_argument("--apaga", default="", help="uma prévia a apagar")
     opcoes.add_argument("--ramo", default="site")
     escolhidas = opcoes.parse_args(argumentos)

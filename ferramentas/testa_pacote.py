@@ -2,8 +2,8 @@
 
 uso: python ferramentas/testa_pacote.py --torch do-livro|mais-antigo|mais-novo
 
-`do-livro` usa as versões de `constraints.txt`; `mais-antigo`, o menor PyTorch que `pyproject.toml` aceita (e o
-resto de `constraints.txt`); `mais-novo`, tudo o que houver de mais novo.
+`do-livro` usa as versões de `constraints.txt`; `mais-antigo`, o menor PyTorch que `pyproject.toml` aceita, e
+o resto de `constraints.txt`; `mais-novo`, tudo o que houver de mais novo.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 uso: python -m ferramentas.versao                 confere que os quatro concordam
      python -m ferramentas.versao --notas [0.2.0]  imprime o que mudou nessa versão
      python -m ferramentas.versao --etiqueta v0.2.0  confere que o commit é o dessa versão, pronto a publicar
-     python -m ferramentas.versao 0.2.0            prepara a versão: escreve o número e a data, fixa a etiqueta
+     python -m ferramentas.versao 0.2.0              prepara a versão: escreve o número, a data e a etiqueta
 
 A fonte é `pyproject.toml`. `CITATION.cff` repete o número e a data; `CHANGELOG.md` tem uma seção para ele; em
 `_config.yml`, o ramo é `main` entre versões e a etiqueta (`v0.2.0`) no commit que ela marca: é dele que os
@@ -95,7 +95,9 @@ def prepara(nova: str, raiz: Path = RAIZ, hoje: datetime.date | None = None) -> 
         raise ErroDoLivro(f"{nova!r}: a versão tem três números, como 0.2.0")
     pendente = secoes(raiz).get("Ainda não publicado", (None, ""))[1]
     if not pendente:
-        raise ErroDoLivro("CHANGELOG.md: nada em ## [Ainda não publicado]; escreva lá o que mudou para o leitor")
+        raise ErroDoLivro(
+            "CHANGELOG.md: nada em ## [Ainda não publicado]; escreva lá o que mudou"
+        )
     data = (hoje or datetime.date.today()).isoformat()
     trocas = [("pyproject.toml", CAMPOS["pyproject.toml"], nova), ("CITATION.cff", CAMPOS["CITATION.cff"], nova),
               ("CITATION.cff", DATA, data), ("_config.yml", RAMO, f"v{nova}")]  # fmt: skip
@@ -122,8 +124,9 @@ def main(argumentos: list[str] | None = None) -> int:
         if escolhidas.numero:
             prepara(escolhidas.numero)
             print(
-                f"Versão {escolhidas.numero} escrita. Rode make livro, guarde tudo num commit, ponha nele a etiqueta "
-                f"v{escolhidas.numero}, envie-a, e no commit seguinte devolva main a repository.branch, em _config.yml."
+                f"Versão {escolhidas.numero} escrita. Rode make livro, guarde tudo num commit, ponha nele a "
+                f"etiqueta v{escolhidas.numero}, envie-a, e no commit seguinte devolva main a repository.branch, "
+                "em _config.yml."
             )
             return 0
         queixas = confere_etiqueta(escolhidas.etiqueta) if escolhidas.etiqueta is not None else confere()

