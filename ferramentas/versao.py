@@ -99,8 +99,8 @@ def prepara(nova: str, raiz: Path = RAIZ, hoje: datetime.date | None = None) -> 
             "CHANGELOG.md: nada em ## [Ainda não publicado]; escreva lá o que mudou"
         )
     data = (hoje or datetime.date.today()).isoformat()
-    trocas = [("pyproject.toml", CAMPOS["pyproject.toml"], nova), ("CITATION.cff", CAMPOS["CITATION.cff"], nova),
-              ("CITATION.cff", DATA, data), ("_config.yml", RAMO, f"v{nova}")]  # fmt: skip
+    trocas = [(nome, padrao, nova) for nome, padrao in CAMPOS.items()]
+    trocas += [("CITATION.cff", DATA, data), ("_config.yml", RAMO, f"v{nova}")]
     for nome, padrao, valor in trocas:
         texto = re.sub(padrao, lambda m, v=valor: f"{m[1]}{v}{m[3]}", le_texto(raiz / nome, raiz), count=1)
         grava(raiz / nome, texto)
@@ -125,8 +125,8 @@ def main(argumentos: list[str] | None = None) -> int:
             prepara(escolhidas.numero)
             print(
                 f"Versão {escolhidas.numero} escrita. Rode make livro, guarde tudo num commit, ponha nele a "
-                f"etiqueta v{escolhidas.numero}, envie-a, e no commit seguinte devolva main a repository.branch, "
-                "em _config.yml."
+                f"etiqueta v{escolhidas.numero}, envie-a, e no commit seguinte devolva main a "
+                "repository.branch, em _config.yml."
             )
             return 0
         queixas = confere_etiqueta(escolhidas.etiqueta) if escolhidas.etiqueta is not None else confere()
