@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ferramentas import lint
+from ferramentas.avisos import EmPortugues
 from ferramentas.livro import (
     RAIZ,
     ErroDoLivro,
@@ -124,7 +125,7 @@ def sphinx(
         with patch_docutils(None), docutils_namespace():
             app = Sphinx(
                 str(RAIZ), None, str(saida), str(doctrees), builder, config, status=None,
-                warning=sys.stderr, warningiserror=True, keep_going=True,
+                warning=EmPortugues(sys.stderr), warningiserror=True, keep_going=True,
             )  # fmt: skip
             app.livro_so = so
             app.build(filenames=[str(RAIZ / f"{so}.md")] if so else None)

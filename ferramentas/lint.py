@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ferramentas import estrutura
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.importacoes import Grafo, importacoes
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, numero_do_capitulo, paginas
@@ -29,7 +30,9 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         for p in sorted((raiz / "book").rglob("*.md"))
         if p not in do_livro
     ]
+    queixas += [*estrutura.nomes_de_arquivo(raiz), *estrutura.numeros(do_livro, raiz)]
     celulas: list[Celula] = []
+    textos: dict[str, str] = {}
     documentados: set[str] = set()
     inteiro = True  # todas as páginas foram lidas?
     for md in do_livro:
@@ -49,14 +52,20 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
                 queixas.append(str(erro))
                 inteiro = False
         celulas += da_pagina
+        textos[pagina] = texto
         queixas += _linhas_compridas(da_pagina)
         documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
         for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
             queixas.append(f"{pagina}:{linha}: {queixa}")
+        queixas += estrutura.titulos(prosa, pagina)
+        queixas += estrutura.marcas_soltas(prosa, texto, pagina)
+        queixas += estrutura.exercicios(texto, pagina)
+    queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
-    return queixas + [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
+    queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
+    return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]
 
 
 def so_prosa(texto: str, pagina: str = "") -> str:
