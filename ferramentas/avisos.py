@@ -37,6 +37,8 @@ FRASES = {  # como o Sphinx diz: como o livro diz
     r"Non-consecutive header level increase; (.*?)(?: \[|$)": "o título pula um nível: {0}; use um # a menos",
     r"more than one target found for 'myst' cross-reference (\S+?):": "{0} é nome de duas coisas; "
     "escreva {{ref}}`{0}`, ou o nome do arquivo com .md",
+    r"(?s)autodoc: failed to import module '([^']+)' from module '([^']+)'.*raised:\n(.*?)(?: \[|$)": "book"
+    "/api.md documenta {1}.{0}, que não se importa ({2}); conserte o módulo, ou tire de lá a seção",
     r"toctree contains reference to nonexisting document '([^']+)'": "_toc.yml cita {0}, que não existe",
 }
 AVISO = re.compile(

@@ -278,6 +278,11 @@ def queixa_das_saidas(pagina: Pagina) -> str | None:
                 linha = " ".join(texto.strip().splitlines()[:1])[:200]
                 return f"{lugar}: a célula escreveu em stderr: {linha}; conserte a causa do aviso"
             letras += len(texto)
+        desenhos = [tipo for s in celula.outputs for tipo in s.get("data", {}) if tipo.startswith("image/")]
+        if pagina.celulas[n].opcoes.get("figura") and not desenhos:
+            return (
+                f"{lugar}: a célula de figura não desenhou nada; crie-a com plt.subplots(), ou tire :figura:"
+            )
         if letras > SAIDA_MAXIMA:
             muitas = f"{letras:_}".replace("_", ".")
             return f"{lugar}: a célula escreve {muitas} letras, e ninguém as lê; mostre só o começo"

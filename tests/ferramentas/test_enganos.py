@@ -94,10 +94,15 @@ PROSA = {  # o que se escreveu: (linha, contada do corpo, e o que se lê); o cap
     ),
     "conflito numa célula": (celula("a = 1\n<<<<<<< HEAD"), 3, "marca de conflito do git"),
     "code-cel": ("```{code-cel} ipython3\nx\n```\n", 1, "diretiva desconhecida: code-cel; escreva code-cell"),
-    "import por importlib": (
-        celula("import importlib\nimportlib.import_module('homellm.a')\nfrom homellm.nada import x"),
-        4,
-        "homellm.nada, que",
+    "importação por importlib": (
+        celula("import importlib\nimportlib.import_module('homellm.nada')"),
+        3,
+        "importa homellm.nada, que nenhuma célula do livro cria",
+    ),
+    "print ao importar": (
+        celula("def g(): ...\n\nprint('oi')", ":tangle: homellm/b.py", ""),
+        6,
+        "print(…) rodaria a cada importação de homellm/b.py; leve a chamada a uma célula sem :tangle:",
     ),
 }
 
@@ -196,6 +201,15 @@ def test_a_mesma_funcao_duas_vezes_no_modulo(tmp_path):
         extrai(livro(tmp_path, repetida + "\n" + repetida))
 
 
+@pytest.mark.parametrize("nome", ["_config.yml", "_toc.yml"])
+def test_yaml_ilegivel(tmp_path, nome):
+    raiz = livro(tmp_path, celula("1"))
+    (raiz / nome).write_text((raiz / nome).read_text("utf-8") + "x: [1\ny: 2\n", "utf-8")
+    linha = (raiz / nome).read_text("utf-8").count("\n")
+    queixas = revisa(raiz)
+    assert len(queixas) == 1 and queixas[0].startswith(f"{nome}:{linha}: YAML ilegível"), queixas
+
+
 # ---------------------------------------------------------------- os avisos do Sphinx
 
 AVISOS = [  # como o Sphinx escreve, depois de “book/03-a.md:7: ”, e o que o leitor lê
@@ -241,6 +255,11 @@ AVISOS = [  # como o Sphinx escreve, depois de “book/03-a.md:7: ”, e o que o
     (
         "CRITICAL: Directive \"include\": file not found: '/r/book/n.txt'",
         "o arquivo incluído não existe: book/n.txt",
+    ),
+    (
+        "WARNING: autodoc: failed to import module 'x' from module 'homellm'; the following exception was "
+        "raised:\nNo module named 'homellm.x' [autodoc.import_object]",
+        "book/api.md documenta homellm.x, que não se importa (No module named 'homellm.x'); conserte",
     ),
     ("WARNING: algo que ninguém previu [x.y]", "algo que ninguém previu [x.y]"),
 ]

@@ -104,6 +104,16 @@ FALHAS = {  # o que a célula tem: a linha dela em que está a causa, e o que se
 }
 
 
+def test_celula_de_figura_que_nao_desenha(tmp_path):
+    opcoes = (":figura: fig-a", ":legenda: L", ":alt: A")
+    raiz = livro_de(tmp_path, {"01-um": celula("x = 1", *opcoes)})
+    (queixa,) = Ouvinte(raiz).executa(paginas(raiz))
+    assert queixa == (
+        f"book/01-um.md:{PRIMEIRA_LINHA + 6}: a célula de figura não desenhou nada; crie-a com "
+        "plt.subplots(), ou tire :figura:"
+    )
+
+
 @pytest.mark.parametrize("codigo", FALHAS)
 def test_cada_falha_e_uma_linha_com_o_lugar_e_nao_fica_guardada(tmp_path, capsys, codigo):
     deslocamento, frase = FALHAS[codigo]
