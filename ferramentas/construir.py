@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ferramentas import lint
+from ferramentas.avisos import EmPortugues
 from ferramentas.livro import (
     RAIZ,
     ErroDoLivro,
@@ -124,7 +125,7 @@ def sphinx(
         with patch_docutils(None), docutils_namespace():
             app = Sphinx(
                 str(RAIZ), None, str(saida), str(doctrees), builder, config, status=None,
-                warning=sys.stderr, warningiserror=True, keep_going=True,
+                warning=EmPortugues(sys.stderr), warningiserror=True, keep_going=True,
             )  # fmt: skip
             app.livro_so = so
             app.build(filenames=[str(RAIZ / f"{so}.md")] if so else None)
@@ -208,11 +209,12 @@ def confere() -> list[str]:
     """O que, no disco, não está como as fontes mandam: páginas, pacote e notebooks."""
     if queixas := lint.revisa(RAIZ):
         return queixas
-    queixas = compara(extrai())
+    if queixas := compara(extrai()):
+        return queixas  # os notebooks saem também do pacote: com ele atrasado, o que se diria deles confunde
     if em_dia(soma_das_fontes()):
-        return queixas + confere_cadernos(do_site())
+        return confere_cadernos(do_site())
     with trava():
-        return queixas + confere_cadernos(sem_executar())
+        return confere_cadernos(sem_executar())
 
 
 def constroi(so: str | None = None, so_site: bool = False) -> None:

@@ -271,16 +271,21 @@ def queixa_das_saidas(pagina: Pagina) -> str | None:
     de_codigo = [c for c in pagina.caderno.cells if c.cell_type == "code"]
     for n, celula in enumerate(de_codigo):
         lugar = f"{pagina.nome}.md:{pagina.celulas[n].linha_do_codigo}"
+        letras = 0
         for saida in celula.outputs:
             texto = saida.get("text") or "".join(saida.get("data", {}).get("text/plain", ""))
             if saida.output_type == "stream" and saida.name == "stderr":
                 linha = " ".join(texto.strip().splitlines()[:1])[:200]
                 return f"{lugar}: a célula escreveu em stderr: {linha}; conserte a causa do aviso"
-            if len(texto) > SAIDA_MAXIMA:
-                return (
-                    f"{lugar}: a célula escreve {len(texto):_} letras, e ninguém as lê; "
-                    "mostre só o começo".replace("_", ".")
-                )
+            letras += len(texto)
+        desenhos = [tipo for s in celula.outputs for tipo in s.get("data", {}) if tipo.startswith("image/")]
+        if pagina.celulas[n].opcoes.get("figura") and not desenhos:
+            return (
+                f"{lugar}: a célula de figura não desenhou nada; crie-a com plt.subplots(), ou tire :figura:"
+            )
+        if letras > SAIDA_MAXIMA:
+            muitas = f"{letras:_}".replace("_", ".")
+            return f"{lugar}: a célula escreve {muitas} letras, e ninguém as lê; mostre só o começo"
     return None
 
 

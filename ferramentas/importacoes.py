@@ -21,6 +21,8 @@ def linhas_das_importacoes(arvore: ast.AST) -> dict[str, int]:
 
     >>> linhas_das_importacoes(ast.parse("from homellm.data import x\\nimport homellm.ngram"))
     {'data': 1, 'ngram': 2}
+    >>> linhas_das_importacoes(ast.parse("importlib.import_module('homellm.data')"))
+    {'data': 1}
     """
     linhas: dict[str, int] = {}
     for no in ast.walk(arvore):
@@ -31,6 +33,8 @@ def linhas_das_importacoes(arvore: ast.AST) -> dict[str, int]:
             nomes = [no.module]
             if no.module == PACOTE:
                 nomes += [f"{PACOTE}.{a.name}" for a in no.names]
+        elif isinstance(no, ast.Call) and ast.unparse(no.func).endswith(("import_module", "__import__")):
+            nomes = [str(a.value) for a in no.args if isinstance(a, ast.Constant)]
         for nome in nomes:
             if nome.startswith(f"{PACOTE}."):
                 modulo = nome.split(".")[1]

@@ -5,16 +5,18 @@ uso: python -m ferramentas.lint
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ferramentas import estrutura
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
-from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, le_texto, numero_do_capitulo, paginas
+from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, enderecos, le_texto, numero_do_capitulo, paginas
 
 COLUNAS = 88  # do código do pacote
 
@@ -23,6 +25,7 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
     """Todas as queixas, cada uma com arquivo, linha e o que fazer; lista vazia se está tudo em ordem."""
     try:
         do_livro = paginas(raiz)
+        enderecos(raiz)
     except ErroDoLivro as erro:
         return [str(erro)]
     queixas = [
@@ -30,7 +33,9 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         for p in sorted((raiz / "book").rglob("*.md"))
         if p not in do_livro
     ]
+    queixas += [*estrutura.nomes_de_arquivo(raiz), *estrutura.numeros(do_livro, raiz)]
     celulas: list[Celula] = []
+    textos: dict[str, str] = {}
     documentados: set[str] = set()
     inteiro = True  # todas as páginas foram lidas?
     for md in do_livro:
@@ -52,14 +57,21 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
                 queixas.append(str(erro))
                 inteiro = False
         celulas += da_pagina
+        textos[pagina] = texto
         queixas += _linhas_compridas(da_pagina)
         documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
         for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
             queixas.append(f"{pagina}:{linha}: {queixa}")
+        queixas += estrutura.titulos(prosa, pagina)
+        queixas += estrutura.marcas_soltas(prosa, texto, pagina)
+        queixas += estrutura.exercicios(texto, pagina)
+    queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
+    queixas += _ao_importar(celulas)
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
-    return queixas + [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
+    queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
+    return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]
 
 
 def so_prosa(texto: str, pagina: str = "") -> str:
@@ -90,6 +102,19 @@ def _linhas_compridas(celulas: list[Celula]) -> Iterator[str]:
             if celula.destino and len(linha) > COLUNAS:
                 tamanho = f"linha de {len(linha)} colunas; o pacote vai até {COLUNAS}"
                 yield f"{celula.pagina}:{n}: {tamanho}: reparta-a"
+
+
+def _ao_importar(celulas: list[Celula]) -> Iterator[str]:
+    """O que uma célula do pacote faria quando alguém importasse o módulo."""
+    for celula in celulas:
+        for no in celula.arvore().body if celula.destino else []:
+            if isinstance(no, ast.Expr) and isinstance(no.value, ast.Call):
+                n = celula.linha_do_codigo + no.lineno - 1
+                chamada = ast.unparse(no.value.func)
+                yield (
+                    f"{celula.pagina}:{n}: {chamada}(…) rodaria a cada importação de {celula.destino}; leve "
+                    "a chamada a uma célula sem :tangle:"
+                )
 
 
 def _imagens(prosa: str) -> Iterator[tuple[int, str]]:

@@ -53,6 +53,11 @@ def le_texto(arquivo: Path, raiz: Path = RAIZ) -> str:
             f"{arquivo.relative_to(raiz).as_posix()}:{linha}: marca de conflito do git; fique com uma "
             "das duas versões e apague as marcas"
         )
+    if dados.startswith(b"\xef\xbb\xbf"):
+        raise ErroDoLivro(
+            f"{arquivo.relative_to(raiz).as_posix()}:1: o arquivo começa por uma marca invisível (BOM); "
+            "grave-o em “UTF-8 sem BOM”"
+        )
     try:
         return dados.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as erro:

@@ -11,6 +11,7 @@ import argparse
 import difflib
 import hashlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, grava, paginas
 
 ASSINATURA = "# Gerado por ferramentas/tangle.py"
 CABECALHO = ASSINATURA + ". NÃO EDITE: mude {pagina}.\n# sha256 do que segue: {soma}\n"
+LINHAS_DE_DIFERENCA = 8
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,14 @@ def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
         if antigo is None:
             queixas.append(f"{caminho}: falta; sai de {origem}. Rode: make livro")
             continue
-        diferenca = "".join(
+        diferenca = _comeco_da_diferenca(
             difflib.unified_diff(
-                antigo.splitlines(True),
-                modulo.texto.splitlines(True),
+                ["", "", *_corpo(antigo).splitlines()],  # no lugar do cabeçalho: as linhas são as do arquivo
+                ["", "", *_corpo(modulo.texto).splitlines()],
                 f"{caminho} (no disco)",
                 f"{caminho} (de {origem})",
+                n=0,
+                lineterm="",
             )
         )
         if editado_a_mao(antigo):
@@ -136,6 +140,13 @@ def compara(modulos: dict[str, Modulo], raiz: Path = RAIZ) -> list[str]:
                 f"{sobra.relative_to(raiz).as_posix()}: nenhum capítulo o gera; apague-o (make livro o apaga)"
             )
     return queixas
+
+
+def _comeco_da_diferenca(linhas: Iterable[str]) -> str:
+    """As primeiras linhas: o bastante para reconhecer a mudança."""
+    todas = list(linhas)
+    resto = len(todas) - LINHAS_DE_DIFERENCA
+    return "\n".join(todas[:LINHAS_DE_DIFERENCA] + ([f"… e mais {resto} linhas"] if resto > 0 else []))
 
 
 def _lido(caminho: Path) -> str | None:

@@ -235,7 +235,7 @@ def test_no_que_o_notebook_nao_sabe_dizer_derruba_a_construcao(livro):
         ruim = livro.constroi()
         assert (
             ruim.codigo == 1
-            and f"book/04-quatro.md:{linha}: WARNING: colab: não sei traduzir o nó" in ruim.texto
+            and f"book/04-quatro.md:{linha}: colab: não sei traduzir o nó" in ruim.texto
         )
     assert "erro: a construção parou; a causa está nas mensagens acima." in ruim.texto
 

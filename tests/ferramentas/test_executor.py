@@ -56,9 +56,7 @@ def ambiente(monkeypatch) -> None:
 
 
 def test_juntas_ou_uma_a_uma_as_saidas_sao_as_mesmas(tmp_path, monkeypatch):
-    raiz = livro_de(
-        tmp_path, {f"0{n}-p": celula(NUMERA) + celula(CONTA.format(semente=n)) for n in range(2)}
-    )
+    raiz = livro_de(tmp_path, {f"0{n}-p": celula(NUMERA) + celula(CONTA.format(semente=n)) for n in range(2)})
     mds = paginas(raiz)
     monkeypatch.setattr(executor, "nucleos", lambda: 1)
     sozinhas = Ouvinte(raiz, "uma")
@@ -101,7 +99,19 @@ FALHAS = {  # o que a célula tem: a linha dela em que está a causa, e o que se
     "while True: pass": (1, "a célula passou dos 2 s que _config.yml dá a cada uma (execute: timeout)"),
     "import warnings\nwarnings.warn('ai')": (1, "a célula escreveu em stderr: "),
     "print('a' * 200_000)": (1, "a célula escreve 200.001 letras, e ninguém as lê"),
+    "for n in range(50_001): print(n % 10)": (1, "a célula escreve 100.002 letras, e ninguém as lê"),
+    "for _ in range(3): print('a' * 40_000, flush=True); display(1)": (1, "a célula escreve 120.006 letras"),
 }
+
+
+def test_celula_de_figura_que_nao_desenha(tmp_path):
+    opcoes = (":figura: fig-a", ":legenda: L", ":alt: A")
+    raiz = livro_de(tmp_path, {"01-um": celula("x = 1", *opcoes)})
+    (queixa,) = Ouvinte(raiz).executa(paginas(raiz))
+    assert queixa == (
+        f"book/01-um.md:{PRIMEIRA_LINHA + 6}: a célula de figura não desenhou nada; crie-a com "
+        "plt.subplots(), ou tire :figura:"
+    )
 
 
 @pytest.mark.parametrize("codigo", FALHAS)

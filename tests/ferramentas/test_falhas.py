@@ -27,11 +27,11 @@ CAUSAS: dict[str, tuple[Callable[[Livro], None], str]] = {
     ),
     "diretiva desconhecida": (
         lambda livro: livro.muda("book/04-quatro.md", "Prosa do quatro.", "```{notaa}\nx\n```"),
-        "Unknown directive type: 'notaa'",
+        "não há diretiva chamada notaa; confira o nome entre as chaves",
     ),
     "rótulo que outra página cita": (
         lambda livro: livro.muda("book/03-tres.md", "(cap-tres)=\n", ""),
-        "undefined label: 'cap-tres'",
+        "nada no livro tem o rótulo cap-tres; confira o nome",
     ),
 }
 

@@ -178,7 +178,9 @@ def test_pagina_do_toc_que_falta(tmp_path):
 
 
 def test_uma_pagina_ruim_nao_esconde_as_queixas_das_outras(tmp_path):
-    escreve_livro(tmp_path, {"01-um": "```{note}\n", "02-dois": "![](a)\n", "03-tres": "b[^b] a[^a]\n\n$x\n"})
+    escreve_livro(
+        tmp_path, {"01-um": "```{note}\n", "02-dois": "# D ![](a)\n", "03-tres": "# T b[^b] a[^a]\n\n$x\n"}
+    )
     queixas = revisa(tmp_path)
     assert [q.split(": ")[0] for q in queixas] == [
         "book/01-um.md:1",

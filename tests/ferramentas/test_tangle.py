@@ -185,3 +185,12 @@ def test_na_linha_de_comando(tmp_path):
         ruim.returncode == 2 and f"tangle: book/00-zero.md:{PRIMEIRA_LINHA + 2}: `tangle` deve" in ruim.stderr
     )
     assert "Traceback" not in ruim.stderr
+
+
+def test_a_diferenca_de_um_modulo_cabe_na_tela(raiz):
+    muda(raiz / "book/03-tres.md", "return os", "return os\n" + "\n".join(f"x{n} = {n}" for n in range(40)))
+    (queixa,) = compara(extrai(raiz), raiz)
+    linhas = queixa.split("\n")
+    assert len(linhas) == 10 and linhas[-1].startswith("… e mais ")
+    numero = (raiz / "homellm/b.py").read_text("utf-8").split("\n").index("    return os") + 1
+    assert linhas[3].startswith(f"@@ -{numero}")
