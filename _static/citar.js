@@ -13,7 +13,9 @@
 
   async function copiar(bloco) {
     try {
-      await navigator.clipboard.writeText(bloco.textContent);
+      const formas = { "text/plain": new Blob([bloco.textContent], { type: "text/plain" }) };
+      if (bloco.querySelector("strong")) formas["text/html"] = new Blob([bloco.innerHTML], { type: "text/html" });
+      await navigator.clipboard.write([new ClipboardItem(formas)]);
     } catch {
       // sem permissão, ou fora de https: o caminho antigo, que copia o que está selecionado
       getSelection().selectAllChildren(bloco);

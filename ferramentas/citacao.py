@@ -149,6 +149,14 @@ class Citacao(SphinxDirective):
 # ---------------------------------------------------------------- o botão “Citar”
 
 
+def _em_html(formato: str, obra: Obra) -> str:
+    """A citação escapada; na ABNT, com o título do livro em negrito, como a norma pede."""
+    escapada, titulo = html.escape(em(formato, obra)), html.escape(obra.titulo)
+    if formato == "abnt":
+        return escapada.replace(f"{titulo}. Versão", f"<strong>{titulo}</strong>. Versão", 1)
+    return escapada
+
+
 def dialogo(obra: Obra, como_citar: str) -> str:
     """O diálogo que o botão “Citar” abre: cada formato com o seu botão de copiar.
 
@@ -161,7 +169,7 @@ def dialogo(obra: Obra, como_citar: str) -> str:
         f'<button type="button" class="citar-copia" aria-label="Copiar em {nome}" '
         f'data-copia="citar-{formato}">Copiar</button>'
         f'<pre id="citar-{formato}" tabindex="0" aria-labelledby="citar-{formato}-nome">'
-        f"{html.escape(em(formato, obra))}</pre></div>"
+        f"{_em_html(formato, obra)}</pre></div>"
         for formato, nome in FORMATOS.items()
     ]
     return (

@@ -75,18 +75,22 @@ class Leitor(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.aberto, self.textos, self.copiam, self.ligacoes = "", {}, [], []
+        self.negrito, self.fortes = False, []
 
     def handle_starttag(self, tag, attrs):
         de = dict(attrs)
-        self.aberto = de.get("id", "")
+        self.negrito = tag == "strong"
+        self.aberto = self.aberto if self.negrito else de.get("id", "")
         self.copiam += [de["data-copia"]] if "data-copia" in de else []
         self.ligacoes += [de["href"]] if "href" in de else []
 
     def handle_endtag(self, tag):
-        self.aberto = ""
+        self.aberto = self.aberto if tag == "strong" else ""
+        self.negrito = False
 
     def handle_data(self, data):
         self.textos[self.aberto] = self.textos.get(self.aberto, "") + data
+        self.fortes += [(self.aberto, data)] if self.negrito else []
 
 
 def test_o_dialogo_traz_as_quatro_formas_daquela_pagina():
@@ -98,6 +102,7 @@ def test_o_dialogo_traz_as_quatro_formas_daquela_pagina():
         assert leitor.textos[f"citar-{formato}"] == citacao.em(formato, obra)
     assert leitor.textos["dialogo-citar-titulo"] == "Citar esta página"
     assert leitor.ligacoes == ["../como-citar.html"]
+    assert leitor.fortes == [("citar-abnt", "Um LLM na Mão")]
     assert "Citar o livro" in citacao.dialogo(OBRA, "x")
 
 

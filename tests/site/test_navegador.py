@@ -398,6 +398,10 @@ def test_o_botao_citar_abre_copia_e_devolve_o_foco(
     dialogo.get_by_role("button", name="Copiar em ABNT").click()
     dialogo.get_by_text("Copiado.").wait_for()
     assert aba.evaluate("navigator.clipboard.readText()").endswith("Acesso em: 30 nov. 2026.")
+    rico = aba.evaluate(
+        "async () => (await (await navigator.clipboard.read())[0].getType('text/html')).text()"
+    )
+    assert re.search(r"<strong[^>]*>Fazendo um LLM do Zero</strong>", rico)
     aba.keyboard.press("Escape")
     assert not dialogo.is_visible()
     assert aba.evaluate("document.activeElement.getAttribute('aria-label')") == "Citar esta página"
