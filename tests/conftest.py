@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from brinquedo import Livro
+
+# Quem começa os testes em segundo plano pode tê-los posto a ignorar o Ctrl-C, e há testes que o apertam.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Cada arquivo vai inteiro para um processo só, por causa do que os seus testes partilham; os que partilham o
 # livro de brinquedo vão juntos. Os testes marcados `lento` não partilham nada: vão um a um, no fim.

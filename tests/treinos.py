@@ -117,7 +117,8 @@ def program(file: str, name: str, *arguments: object) -> str:
     """Roda uma função do arquivo de testes num processo novo, e devolve o que ela imprimiu."""
     done = subprocess.run(
         [sys.executable, "-W", "error", file, name, *map(str, arguments)], capture_output=True, text=True,
-        encoding="utf-8", stdin=subprocess.DEVNULL, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        encoding="utf-8", stdin=subprocess.DEVNULL, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

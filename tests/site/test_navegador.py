@@ -169,7 +169,8 @@ def abre_inteira(v: Visita, documento: str) -> None:
     assert v.de_fora == []
     assert v.erros == []
     assert aba.locator('link[rel="icon"]').count() == 1
-    limite = 4_000_000 if documento in CAPITULOS else 1_500_000
+    com_codigo = documento in CAPITULOS or documento.startswith("book/oficina/")
+    limite = 4_000_000 if com_codigo else 1_500_000
     assert 0 < v.bytes < limite, f"{documento}: {v.bytes / 1e6:.1f} MB"
     formulas = aba.locator(".math").count()
     fonte = RAIZ / f"{documento}.md"
