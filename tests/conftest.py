@@ -10,8 +10,10 @@ import torch
 
 from brinquedo import Livro
 
-# Quem começa os testes em segundo plano pode tê-los posto a ignorar o Ctrl-C, e há testes que o apertam.
+# Quem começa os testes em segundo plano, ou com nohup, os põe a ignorar estes sinais, e há testes que os mandam.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Cada arquivo vai inteiro para um processo só, por causa do que os seus testes partilham; os que partilham o
 # livro de brinquedo vão juntos. Os testes marcados `lento` não partilham nada: vão um a um, no fim.
