@@ -10,7 +10,7 @@ import torch
 
 from brinquedo import Livro
 
-# Quem começa os testes em segundo plano, ou com nohup, os põe a ignorar estes sinais, e há testes que os mandam.
+# Começados em segundo plano, ou com nohup, os testes ignorariam estes sinais, e há os que os mandam.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
