@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: 514213dfe60b72e27906400808bdf69efed390a7ed9665196b1ff31534e29573
+# sha256 do que segue: 63f6fd04b00a4abbc4013cfc7d19e7eabc3ce5a81df5f154fd04eb90591e06e7
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -89,7 +89,8 @@ def save_checkpoint(
     morrer o processo. Pode ser um arquivo aberto para escrita. Com vários processos,
     todos chamam, para juntar as fatias, e o 0 grava.
 
-    Erros: `OSError` numa frase, se não dá para gravar; o checkpoint que havia fica.
+    Erros: `OSError` numa frase, se não dá para gravar; `TypeError` se `state` não cabe
+    em JSON. O checkpoint que havia fica.
     """
     data = {f"model/{name}": whole(p.detach()) for name, p in _named_tensors(model)}
     packed = _pack(optimizer.state_dict(), "optimizer", data)
@@ -101,12 +102,23 @@ def save_checkpoint(
     data |= {f"extra/{name}": tensor for name, tensor in (tensors or {}).items()}
     data = {name: tensor.detach().cpu().contiguous() for name, tensor in data.items()}
     header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION}
-    metadata = {"homellm": json.dumps(header | {"optimizer": packed, "state": state})}
+    try:
+        text = json.dumps(header | {"optimizer": packed, "state": state})
+    except TypeError as error:
+        raise TypeError(
+            f"state tem o que não cabe em JSON ({error}); ponha nele números e textos, "
+            "e os tensores em tensors"
+        ) from error
+    metadata = {"homellm": text}
     if not isinstance(path, (str, os.PathLike)):
         path.write(safetensors.torch.save(data, metadata))
         return
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = "não consegui criar a pasta; confira a permissão e o caminho"
+        raise OSError(error.errno, message, str(path.parent)) from error
     with replacing(path) as temporary:
         safetensors.torch.save_file(data, temporary, metadata)
 
@@ -180,11 +192,15 @@ def _read_optimizer(
     saved["state"] = state
     for param, slots in owners:
         for slot in ("exp_avg", "exp_avg_sq", "momentum_buffer"):
-            if slots.get(slot) is not None and slots[slot].shape != param.shape:
+            if slots.get(slot) is None:
+                continue
+            if slots[slot].shape != param.shape:
                 raise ValueError(
                     f"{name}: {slot} tem forma {tuple(slots[slot].shape)}, e o peso, "
                     f"{tuple(param.shape)}"
                 )
+            if not slots[slot].is_floating_point():
+                raise ValueError(f"{broken}: {slot} é {slots[slot].dtype}")
     for key, tensor in stored.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name}: {key} tem valores que não são números finitos")
@@ -227,6 +243,9 @@ def load_checkpoint(
         names = (key for key in data if key.startswith(prefix))
         return {key.removeprefix(prefix): data[key] for key in names}
 
+    kinds = ("model/", "optimizer/", "rng/", "extra/")
+    if unknown := [key for key in data if not key.startswith(kinds)]:
+        raise ValueError(f"{name}: tem tensores que não conheço: {unknown[:5]}")
     found, extra, state = part("model/"), part("extra/"), header.get("state")
     _check_tensors(model, found, name)
     if not isinstance(state, dict):
@@ -304,6 +323,11 @@ def resumable(
             yield batch
         if not position.batch:
             raise ValueError("o carregador de treino não tem lote algum")
+        if skip:
+            raise ValueError(
+                f"o checkpoint diz que a época já usou {position.batch + skip} lotes, "
+                f"e ela tem {position.batch}: está estragado; comece de outro"
+            )
         position.epoch += 1
 
 

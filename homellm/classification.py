@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
-# sha256 do que segue: e7416a85fa83b65542ef771ad817545c4257d211e2ae5cb625984eec0bc059c1
+# sha256 do que segue: 3a237e0b8ca5c6726389e6be37334f013aa3d696ca99c8f8d169bb3e570ff0c7
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
@@ -138,6 +138,8 @@ def _texts(texts: Iterable[str]) -> list[str]:
     """Os textos, numa lista. Erros: `TypeError` se é um só, ou se um não é texto."""
     if isinstance(texts, str):
         raise TypeError("esperava uma lista de textos; para um só, escreva [texto]")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"esperava uma lista de textos, e veio {texts!r}")
     listed = list(texts)  # pode vir um gerador
     for n, text in enumerate(listed):
         if not isinstance(text, str):

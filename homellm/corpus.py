@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 85831502f5f5d189a04f276d47009d8a18eb9330638ff74be8e36d04caeabee4
+# sha256 do que segue: a4a9c909d5cdedd030f12cdd67f81c33899a14cea61de4c20646d2f51c250f82
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -19,11 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import homellm
-from homellm.download import MANIFEST, FetchError, Remote, RemoteFile, cache_dir, fetch
+from homellm.download import (
+    GUTENBERG_SHELF,
+    MANIFEST,
+    FetchError,
+    Remote,
+    RemoteFile,
+    cache_dir,
+    fetch,
+)
 from homellm.files import read_text
 
 __all__ = [
     "DATASETS",
+    "GUTENBERG_SHELF",
     "MANIFEST",
     "SPLITS",
     "Dialogue",

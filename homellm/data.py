@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: a6bc3007ef748f0546797780c42c3f491cf9bf9e3c3e5c6ef5231bd3495151c6
+# sha256 do que segue: 47cf3e7517cda737f5fe4dc376b5196905aef4dc661d279e4e48753c20f4d06f
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader.
 
@@ -125,6 +125,8 @@ def create_dataloader(
     else:
         dataset = SlidingWindowDataset(data, context_length, stride)
     n_windows = len(dataset)  # type: ignore[arg-type]
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
     if drop_last and n_windows < batch_size:
         raise ValueError(
             f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True "

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 68d9a84a2c43cabe619819b353426bd98829e68516c92892965e6d55a7501030
+# sha256 do que segue: 0df0c2d60cd6378cea0e3b00b6046c350ef2609fbf665d28cb047799abf1e2ea
 """A rede: pedidos HTTP com prazo e limite de bytes, e o download conferido de arquivos.
 
 `open_url` é o único caminho do pacote até a rede; `fetch` baixa o que há em `MANIFEST`.
@@ -470,7 +470,8 @@ def _wrong_kind(path: Path, name: str) -> str:
         start = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if not start:
         return "veio vazio"
-    if start.startswith((b"<!doctype html", b"<html")):
+    page = b"<!doctype html" in start or b"<html" in start
+    if start.startswith(b"<") and page:  # antes pode vir <?xml …> ou um comentário
         return "veio uma página da web no lugar do arquivo"
     try:
         if name.endswith(".json"):

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: b1cca4240206c31c09c5cf68b8136135d329141633436e7cf0675c265b9bacd3
+# sha256 do que segue: e713277801a6c13c42d3fcd7ac192538e0339c701edd776e7a9e15bed2ab375a
 """Ler e gravar arquivos: texto e JSON com erros claros, gravação inteira ou nada.
 
 >>> path = Path(tempfile.mkdtemp()) / "notas.json"
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def read_text(path: str | Path) -> str:
     """O texto de um arquivo UTF-8, com ou sem BOM; o fim de linha vira `\\n`.
 
-    Erros: `FileNotFoundError`; `ValueError` com arquivo e linha se não é UTF-8.
+    Erros: `FileNotFoundError`; `OSError` se não se consegue ler; `ValueError` com
+    arquivo e linha se não é UTF-8.
     """
     path = Path(path)
     try:
@@ -41,6 +42,12 @@ def read_text(path: str | Path) -> str:
         raise FileNotFoundError(
             f"{path}: o arquivo não existe; confira o caminho"
         ) from None
+    except OSError as error:
+        advice = "confira a permissão e o caminho"
+        if path.is_dir():
+            advice = "é uma pasta; dê o caminho de um arquivo"
+        message = f"não consegui ler: {advice}"
+        raise OSError(error.errno, message, str(path)) from error
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

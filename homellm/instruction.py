@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 6bc2a122a2265802a018b014c430324c63054c74e80a7a5d433bf1cbf1598401
+# sha256 do que segue: 9b88d4e82417b4f3e74ac67787c7c3e3bec34a4eb33d1c52de473b5223eb5400
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -398,9 +398,11 @@ class Chat:
     def window(self, text: str) -> Turns:
         """Os turnos que o modelo verá se o usuário disser `text`, que é o último deles.
 
-        Erros: `ValueError` se o texto é vazio, ou se sozinho não cabe; a conversa fica
-        como estava.
+        Erros: `ValueError` se o texto é vazio, ou se sozinho não cabe; `TypeError` se
+        não é texto. A conversa fica como estava.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a mensagem é um texto; veio {text!r}")
         if not text.strip():
             raise ValueError("a mensagem está vazia; escreva alguma coisa")
         limit = self.model.config.context_length - self.max_new_tokens

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: 8b85b9a527631f2670f9783959ae610fb2e424d8879d644f04d27037cd4f68b5
+# sha256 do que segue: 2a69c31179983fe63fd1dc42d8d2e637892ab6cea2f7c6e4436522dc86187f04
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -47,6 +47,8 @@ def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
 
 
 def _check_targets(targets: torch.Tensor, vocab_size: int) -> None:
+    if targets.dtype != torch.int64:
+        raise TypeError(f"os alvos são inteiros (torch.int64); vieram {targets.dtype}")
     if targets.device.type != "cpu" or torch.compiler.is_compiling():
         return
     bad = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)

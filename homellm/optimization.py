@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 8bd0ddd714f1a83a7cf95decc95ea686244aaf876a70e994c6182aea229eeef6
+# sha256 do que segue: 265a950f9bbb3e42f26fbf74548366ef1f61fed2c0825691ab6c8585af1166c5
 """As decisões de um treino: a configuração, a taxa de cada passo, o AdamW e o corte.
 
 O capítulo 5 do livro constrói este módulo.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,14 +54,22 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))  # o JSON devolve lista
+        for name, value in list(vars(self).items()):
+            object.__setattr__(self, name, _plain(value))
         _check(self)
+
+
+def _plain(value: Any) -> Any:
+    """O número do NumPy ou do PyTorch como um do Python, e a lista como tupla."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _check(config: TrainConfig) -> None:
     """Recusa o que não faz sentido, com o campo, o valor e o que se aceita."""
     least = {"epochs": 1, "max_steps": 1, "accumulation_steps": 1, "eval_every": 1,
-             "eval_batches": 1, "warmup_steps": 0}  # fmt: skip
+             "eval_batches": 1, "warmup_steps": 0, "seed": 0}  # fmt: skip
     for name, low in least.items():
         value = getattr(config, name)
         optional = name in ("max_steps", "eval_every", "eval_batches")
@@ -87,7 +96,12 @@ def _check(config: TrainConfig) -> None:
         "precision": (lambda x: x in PRECISIONS, f"uma de {PRECISIONS}"),
     }
     for name, (accepts, wanted) in rules.items():
-        if not accepts(value := getattr(config, name)):
+        value = getattr(config, name)
+        try:
+            good = accepts(value)
+        except TypeError:
+            good = False
+        if not good:
             raise ValueError(f"{name}={value!r}: precisa ser {wanted}")
 
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 6ee11f431dd88d3ca8752edc7c8adc44e9d6c7521e536c04a83fed9130321b71
+# sha256 do que segue: 5e8ca33e35a4d83ac45ce3645957c58fa2220c2c9d700c1b15368b790228e9f6
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -77,6 +77,14 @@ def _to_utf8(text: str) -> bytes:
             f"o texto tem um surrogate solto {where}; não existe em UTF-8: leia o "
             "arquivo de novo com encoding='utf-8' ou troque o caractere"
         ) from error
+
+
+def _check_several(texts: Iterable[str]) -> None:
+    """Recusa um texto só no lugar de vários: seria lido letra por letra."""
+    if isinstance(texts, str):
+        raise ValueError(
+            "esperava uma coleção de textos, e veio um só; escreva [texto]"
+        )
 
 
 def _pieces(pattern: str, text: str) -> list[str]:
@@ -273,11 +281,14 @@ def _run(engine: tiktoken.Encoding, pattern: str, text: str) -> list[int]:
 
 def _usable(pattern: str) -> str:
     """O padrão, completado para não perder texto, e conferido nos dois motores."""
+    if not isinstance(pattern, str):
+        raise TypeError(f"o padrão é uma expressão, em texto; veio {pattern!r}")
     if pattern in _KNOWN_PATTERNS:
         return pattern
     whole = pattern if pattern.endswith(_REST) else pattern + _REST
-    ids = _run(_engine(whole, _BYTES), whole, _SAMPLE)
-    if bytes(ids) != _SAMPLE.encode() or "".join(_pieces(whole, _SAMPLE)) != _SAMPLE:
+    engine, pieces = _engine(whole, _BYTES), _pieces(whole, _SAMPLE)
+    good = "" not in pieces and "".join(pieces) == _SAMPLE  # o vazio, antes do pânico
+    if not good or bytes(_run(engine, whole, _SAMPLE)) != _SAMPLE.encode():
         raise ValueError(
             f"o padrão {pattern!r} perde texto, ou casa com o vazio; corrija-o, ou use "
             "o PATTERN do livro"
@@ -358,15 +369,21 @@ class BPETokenizer:
                 "special_tokens é uma sequência de textos; escreva "
                 f"({special_tokens!r},)"
             )
-        n_merges = vocab_size - 256 - len(special_tokens)
+        for name in special_tokens:
+            _to_utf8(name)
+        try:
+            n_merges = operator.index(vocab_size) - 256 - len(special_tokens)
+        except TypeError:
+            raise TypeError(f"vocab_size={vocab_size!r}: precisa ser um inteiro") from None
         if n_merges < 0:
             raise ValueError(
                 f"vocab_size={vocab_size} é pouco: os 256 bytes e "
                 f"{len(special_tokens)} especial(is) já são {vocab_size - n_merges}"
             )
         pattern = _usable(pattern)
-        texts = [text] if isinstance(text, str) else text
-        words = count_words(texts, pattern, special_tokens)
+        if isinstance(text, str) or not isinstance(text, Iterable):
+            text = [text]
+        words = count_words(text, pattern, special_tokens)
         if not words:
             raise ValueError(
                 "o texto de treino está vazio; sem texto não há o que contar"
@@ -452,8 +469,17 @@ class BPETokenizer:
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Os bytes dos ids (lista, array ou tensor de uma dimensão).
 
-        Erros: `ValueError` se algum id não está no vocabulário.
+        Erros: `ValueError` se algum id não está no vocabulário, ou se a forma é outra;
+        `TypeError` se não é uma sequência.
         """
+        shape = getattr(ids, "shape", (0,))
+        if len(shape) != 1:
+            raise ValueError(
+                f"esperava ids de forma (T,), e vieram {tuple(shape)}; para um id só, "
+                "escreva [id], e para um lote, use decode_batch"
+            )
+        if not isinstance(ids, Iterable):
+            raise TypeError(f"esperava uma lista de ids, e veio {ids!r}")
         numbers: Iterable[int] = ids.tolist() if hasattr(ids, "tolist") else ids
         return b"".join([self.token_bytes(i) for i in numbers])
 
@@ -464,7 +490,7 @@ class BPETokenizer:
         (U+FFFD). `errors` é o de `bytes.decode`: `"strict"` levanta
         `UnicodeDecodeError`.
 
-        Erros: `ValueError` se algum id não está no vocabulário.
+        Erros: os de `decode_bytes`.
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
@@ -538,6 +564,7 @@ class BPETokenizer:
         >>> BPETokenizer.from_vocab(vocab, [(b"a", b"n")], [END]).encode("ana")
         [256, 97]
         """
+        _check_several(special_tokens)
         ids = {token: i for i, token in vocab.items()}
         names = [*_BYTES, *(left + right for left, right in merges)]
         if missing := [name for name in names if name not in ids]:
@@ -571,7 +598,8 @@ class BPETokenizer:
     def encode_batch(
         self, texts: Iterable[str], allowed_special: Collection[str] = ()
     ) -> list[list[int]]:
-        """Uma lista de ids para cada texto."""
+        """Uma lista de ids para cada texto. Erros: `ValueError` se veio um texto só."""
+        _check_several(texts)
         return [self.encode(text, allowed_special) for text in texts]
 
     def decode_batch(
@@ -590,7 +618,10 @@ class BPETokenizer:
         dois: as linhas de um arquivo, uma a uma, não dão os ids do arquivo inteiro
         (duas linhas vazias seguidas podem ser um token só). Passe documentos. Se quiser
         marca entre eles, ponha-a no texto e a permita.
+
+        Erros: `ValueError` se veio um texto só.
         """
+        _check_several(texts)
         for text in texts:
             yield from self.encode(text, allowed_special)
 
@@ -618,6 +649,7 @@ class BPETokenizer:
 
         Erros: `ValueError` se um deles já existe.
         """
+        _check_several(names)
         new = list(names)
         if repeated := [n for n in new if n in self.special_tokens or new.count(n) > 1]:
             raise ValueError(f"o token especial {repeated[0]!r} já existe")

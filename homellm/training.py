@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: baa239920bc222ae5d03f13d0477844c235cc5846f8c8a88cf046987301e5864
+# sha256 do que segue: 8e3c68f2ef059ee582d1ff652d6d0b47321b69319b133c3c6887ac105cc64cb5
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -47,6 +47,7 @@ from homellm.evaluation import bits_per_byte, evaluate, to_device
 from homellm.files import compare_tensors
 from homellm.loss import (
     IGNORE_INDEX,
+    PRECISIONS,
     Batch,
     LossFunction,
     LossModule,
@@ -274,7 +275,7 @@ class Trainer:
             healthy = (
                 len(rows) == len(steps) == 1
                 and min(numbers) > -math.inf
-                and min(place) >= 0
+                and all(type(n) is int and n >= 0 for n in place)
             )
             if (
                 not healthy
@@ -408,8 +409,8 @@ def _progress_bar(
 
 
 __all__ = [
-    "IGNORE_INDEX", "Batch", "History", "LossFunction", "TrainConfig", "Trainer",
-    "TrainingDiverged", "bits_per_byte", "chunked_next_token_loss",
+    "IGNORE_INDEX", "PRECISIONS", "Batch", "History", "LossFunction", "TrainConfig",
+    "Trainer", "TrainingDiverged", "bits_per_byte", "chunked_next_token_loss",
     "clip_gradients", "compare_tensors", "create_optimizer", "evaluate",
     "language_model_loss", "learning_rate_at", "load_checkpoint", "next_token_loss",
     "resolve_precision", "save_checkpoint", "train",

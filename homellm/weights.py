@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/pesos.md.
-# sha256 do que segue: d8cf51f429ef39226b2690bd57167be6b4f1089ac50ec249f5d3dc5ce7f3d222
+# sha256 do que segue: 00bd1fe058c181f6790915c8eb01ddf9027bec72cb140ab4fa7fb52fd1a852de
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -41,9 +41,20 @@ from homellm.tokenizer import CHAR_TO_BYTE, END, BPETokenizer, Tokenizer
 FORMAT, VERSION = "homellm-modelo", 1
 
 
+def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Os parâmetros, com o nome que têm sem o `torch.compile`, nem o de um bloco."""
+    named = unwrap(model).named_parameters()
+    return {name.replace("_orig_mod.", ""): parameter for name, parameter in named}
+
+
 def _check_values(
     tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
 ) -> None:
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(
+            f"dtype={dtype}: um peso é um número de ponto flutuante; use torch.float16 "
+            "ou None"
+        )
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(
@@ -88,7 +99,7 @@ def write_folder(
 
     Os três arquivos são trocados depois de escritos os três; o resto da pasta fica.
     """
-    tensors = dict(unwrap(model).named_parameters())
+    tensors = _parameters(model)
     _check_values(tensors, dtype)
     folder = _make_folder(folder)
     names = ("model.safetensors", "tokenizer.json", "config.json")
@@ -109,7 +120,7 @@ def _gpt_inside(model: LanguageModel) -> Any:
         raise TypeError(f"esperava um GPT; veio {type(inner).__name__}") from error
     with torch.device("meta"):  # só as formas
         expected = dict(GPT(config).named_parameters())
-    if problems := compare_tensors(expected, dict(inner.named_parameters())):
+    if problems := compare_tensors(expected, _parameters(inner)):
         raise ValueError(
             "o modelo não tem os tensores de um GPT com a configuração dele:\n"
             f"{problems}"
@@ -591,7 +602,7 @@ def to_huggingface(
     Erros: os de `save_pretrained`.
     """
     gpt = _gpt_inside(model)
-    config, mine = gpt.config, dict(gpt.named_parameters())
+    config, mine = gpt.config, _parameters(gpt)
     _check_values(mine, torch.float32)
     tensors = {}
     for name, (theirs, transposed) in gpt2_tensors(config).items():

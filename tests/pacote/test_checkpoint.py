@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
-from homellm.checkpoint import describe_data, load_checkpoint, save_checkpoint
+from homellm.checkpoint import Position, describe_data, load_checkpoint, resumable, save_checkpoint
 from homellm.data import LengthBatches, SlidingWindowDataset, create_dataloader
 from homellm.files import compare_tensors
 from homellm.model import GPT
@@ -439,6 +439,13 @@ def test_what_json_and_tensors_cannot_hold_is_named(tmp_path):
     optimizer.param_groups[0]["lembrete"] = object()
     with pytest.raises(TypeError, match="optimizer/param_groups/0/lembrete: não sei gravar object"):
         save_checkpoint(tmp_path / "c", model, optimizer, {})
+    del optimizer.param_groups[0]["lembrete"]
+    with pytest.raises(TypeError, match="não cabe em JSON .*Tensor.*os tensores em tensors"):
+        save_checkpoint(tmp_path / "c", model, optimizer, {"x": torch.zeros(1)})
+    (tmp_path / "arquivo").touch()
+    with pytest.raises(OSError, match="não consegui criar a pasta; confira"):
+        save_checkpoint(tmp_path / "arquivo" / "c", model, optimizer, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["arquivo"]
 
 
 class Child(nn.Module):
@@ -543,6 +550,8 @@ CORRUPTIONS = {
     "índice que não é número": put("optimizer/a", torch.zeros(2)),
     "sem um slot": drop("optimizer/state"),
     "slot com outra forma": put("optimizer/state/0/exp_avg", torch.zeros(3)),
+    "slot de inteiros": retype("optimizer/state/0/exp_avg", torch.int32),
+    "tensor de espécie desconhecida": put("zzz", torch.zeros(2)),
     "slot com NaN": spoil("optimizer/state/0/exp_avg", math.nan),
     "peso com NaN": spoil("model/", math.nan),
     "peso infinito": spoil("model/", math.inf),
@@ -564,6 +573,7 @@ CORRUPTIONS = {
     "história desigual": in_state("history", "lr", value=[0.1]),
     "história de texto": in_state("history", "step_loss", value="abc"),
     "posição negativa": in_state("position", "batch", value=-1),
+    "posição quebrada": in_state("position", "batch", value=1.5),
     "posição de texto": in_state("position", "batch", value="1"),
     "sem o sorteio da época": drop("extra/rng"),
     "sorteio da época estragado": put("extra/rng", torch.zeros(3, dtype=torch.uint8)),
@@ -585,6 +595,13 @@ def test_a_spoiled_checkpoint_changes_nothing(name, tmp_path):
     assert "Traceback" not in str(error.value) and len(str(error.value)) < 500
     assert same(weights(model), before) and torch.equal(torch.get_rng_state(), rng)
     assert path.read_bytes() == spoiled and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_position_past_the_epoch_is_an_error_and_not_an_endless_search():
+    position = Position(batch=4)
+    with pytest.raises(ValueError, match="já usou 4 lotes, e ela tem 3: está estragado"):
+        next(resumable(batches(3), position))
+    assert next(resumable(batches(3), Position(batch=3))) is not None  # acabou justo no fim da época
 
 
 # --- disco cheio e pasta fechada

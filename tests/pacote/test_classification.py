@@ -456,6 +456,8 @@ def test_predict_vale_para_o_vazio_o_longo_e_o_emoji() -> None:
 def test_predict_recusa_o_que_nao_e_lista_de_textos() -> None:
     with pytest.raises(TypeError, match="lista de textos"):
         predict(MODEL, TOKENIZER, "pague já")
+    with pytest.raises(TypeError, match="lista de textos, e veio None"):
+        predict(MODEL, TOKENIZER, None)
     for wrong, value in ((["pão", None], "None"), (["pão", float("nan")], "nan"), (["pão", 3], "3")):
         with pytest.raises(TypeError, match=rf"texto 1: .* veio {value}.*troque-a por"):
             predict(MODEL, TOKENIZER, wrong)

@@ -87,6 +87,7 @@ def test_document_is_title_blank_line_and_text():
 
 def test_what_comes_from_the_network_is_at_hand_here_too():
     assert corpus.fetch is download.fetch and corpus.MANIFEST is download.MANIFEST
+    assert corpus.GUTENBERG_SHELF is download.GUTENBERG_SHELF
     assert set(corpus.__all__) <= set(dir(corpus))
 
 

@@ -128,6 +128,9 @@ def test_loader_of_a_dataset_and_errors():
         create_dataloader(IDS, 2)
     with pytest.raises(ValueError, match="há 10 janelas e o lote pede 11"):
         create_dataloader(IDS, 11, 4)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size={size}: precisa ser ao menos 1"):
+            create_dataloader(IDS, size, 4)
     assert len(create_dataloader(IDS, 11, 4, drop_last=False)) == 1
 
 

@@ -517,6 +517,8 @@ HTML = b"\n<!DOCTYPE html><title>Entre na rede</title>"
         ("a.json", b"[" * 100_000, b"{}", "níveis demais"),
         ("a.txt", b"", b"oi", "veio vazio"),
         ("a.txt", b"\xef\xbb\xbf<HTML>", b"oi", "página da web"),
+        ("a.txt", b"<!-- rede --><html><title>Entre", b"oi", "página da web"),
+        ("a.txt", b'<?xml version="1.0"?>\n<!DOCTYPE html><html>', b"oi", "página da web"),
         ("a.txt", b"p\xe3o", "pão".encode(), "não é UTF-8"),
         ("a.safetensors", HTML, weights(), "página da web"),
         ("a.safetensors", weights()[:-1], weights(), "está estragado"),

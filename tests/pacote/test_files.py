@@ -48,6 +48,16 @@ def test_text_that_is_not_utf8_names_file_and_line(tmp_path):
         read_text(tmp_path / "nada.txt")
 
 
+def test_what_cannot_be_read_says_so_and_keeps_its_path(tmp_path):
+    with pytest.raises(OSError, match="é uma pasta; dê o caminho de um arquivo") as error:
+        read_text(tmp_path)
+    assert error.value.filename == str(tmp_path)
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(OSError, match="não consegui ler: confira") as error:
+        read_text(tmp_path / "a.txt" / "b.txt")
+    assert error.value.filename == str(tmp_path / "a.txt" / "b.txt")
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [

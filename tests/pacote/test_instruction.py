@@ -296,6 +296,8 @@ def test_responder_aceita_as_bordas_e_recusa_o_que_nao_cabe() -> None:
     assert respond(says("olá"), TOK, "oi", max_new_tokens=2) == "ol"
     with pytest.raises(ValueError, match="vazia"):
         respond(says("olá"), TOK, "  ")
+    with pytest.raises(TypeError, match="a mensagem é um texto; veio None"):
+        Chat(says("olá"), TOK).send(None)
     with pytest.raises(ValueError, match="cabem 43"):
         respond(says("olá"), TOK, "a" * 42)
     for bad in (0, 64):

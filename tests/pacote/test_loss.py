@@ -52,6 +52,8 @@ def test_loss_by_hand():
     assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(8)) / 2)
     with pytest.raises(ValueError, match=r"\(1, 3, 2\).*\(1, 2\)"):
         next_token_loss(logits, torch.tensor([[1, 1]]))
+    with pytest.raises(TypeError, match=r"os alvos são inteiros .*vieram torch\.float32"):
+        next_token_loss(logits, torch.ones(1, 3))
 
 
 def both_losses(hidden, weight, targets, rows, scale=1.0):

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import FrozenInstanceError, asdict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,22 +30,35 @@ from treinos import batches, tiny
     [
         *itertools.product(
             ["epochs", "max_steps", "accumulation_steps", "eval_every", "eval_batches"],
-            [0, -1, 1.5, True, "2"],
+            [0, -1, 1.5, True, "2", np.float64(1.5)],
         ),
-        *itertools.product(["learning_rate"], [0, -1e-3, math.nan, math.inf]),
+        *itertools.product(["learning_rate"], [0, -1e-3, math.nan, math.inf, "a", None]),
         *itertools.product(["warmup_steps"], [-1, 0.5, True]),
         *itertools.product(["final_lr"], [-0.1, 1.1, math.nan]),
         *itertools.product(["weight_decay"], [-0.1, math.nan, math.inf]),
         *itertools.product(["grad_clip"], [0, -1.0, math.nan]),
-        *itertools.product(["betas"], [(0.9,), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)]),
+        *itertools.product(["betas"], [(0.9,), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), 3]),
         *itertools.product(["precision"], ["fp8", "", None]),
-        *itertools.product(["eps"], [-1e-8, math.nan, math.inf]),
+        *itertools.product(["eps"], [-1e-8, math.nan, math.inf, None]),
+        *itertools.product(["seed"], [-1, 1.5, "a", None]),
     ],
 )
 def test_config_names_the_bad_field_and_its_value(field, value):
     with pytest.raises(ValueError, match=field) as error:
         TrainConfig(**{field: value})
     assert str(value) in str(error.value)
+
+
+def test_config_takes_the_numbers_of_numpy_and_pytorch_and_keeps_those_of_python():
+    given = TrainConfig(
+        max_steps=np.int64(3), epochs=np.uint8(2), seed=torch.tensor(5), learning_rate=np.float32(0.5),
+        eps=torch.tensor(0.25), betas=np.array([0.5, 0.75]), compile=np.bool_(True), eval_every=None,
+    )  # fmt: skip
+    assert given == TrainConfig(
+        max_steps=3, epochs=2, seed=5, learning_rate=0.5, eps=0.25, betas=(0.5, 0.75), compile=True
+    )
+    assert TrainConfig(**json.loads(json.dumps(asdict(given)))) == given  # vai para o checkpoint
+    assert TrainConfig(betas=[np.float32(0.5), 0.75]).betas == (0.5, 0.75)
 
 
 def test_config_is_frozen_and_survives_json():

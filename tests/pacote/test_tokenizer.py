@@ -387,6 +387,46 @@ def test_only_whole_numbers_of_the_vocabulary_are_ids(tok, bad):
         tok.decode([97, bad])
 
 
+def test_what_is_not_a_row_of_ids_says_what_to_write(tok):
+    for batch in (torch.tensor([[65, 66]]), torch.tensor(65), np.zeros((2, 3), int)):
+        with pytest.raises(ValueError, match=r"forma \(T,\).*escreva \[id\].*decode_batch"):
+            tok.decode(batch)
+    for other in (65, None):
+        with pytest.raises(TypeError, match=f"lista de ids, e veio {other}"):
+            tok.decode_bytes(other)
+
+
+def test_one_text_is_not_several(tok):
+    vocab = {n: bytes([n]) for n in range(256)}
+    for call in (
+        lambda: tok.with_special_tokens("<pad>"),
+        lambda: tok.encode_batch("casa"),
+        lambda: next(tok.encode_iterable("casa")),
+        lambda: BPETokenizer.from_vocab(vocab, [], "<pad>"),
+    ):
+        with pytest.raises(ValueError, match=r"veio um só; escreva \[texto\]"):
+            call()
+
+
+def test_training_says_what_is_not_text_or_number():
+    with pytest.raises(TypeError, match=r"vocab_size=300\.5: precisa ser um inteiro"):
+        BPETokenizer.train("casa", 300.5)
+    assert BPETokenizer.train("casa", np.int64(257)).vocab_size == 257
+    for arguments in ((None, 300), (["casa", 3], 300), ("casa", 300, [None])):
+        with pytest.raises(TypeError, match="esperava str, e veio"):
+            BPETokenizer.train(*arguments)
+    for pattern in (None, 3, b"a", ["a"]):
+        with pytest.raises(TypeError, match="o padrão é uma expressão, em texto; veio"):
+            BPETokenizer.train("casa", 300, pattern=pattern)
+
+
+def test_pattern_that_matches_nothing_never_reaches_the_engine(capfd):
+    for pattern in ("a*", r"\b", ""):
+        with pytest.raises(ValueError, match="casa com o vazio"):
+            BPETokenizer.train("casa", 300, pattern=pattern)
+    assert capfd.readouterr().err == ""  # o pânico do tiktoken escreveria aqui
+
+
 def test_ids_of_any_integer_kind(tok):
     ids = tok.encode("pão 🍞")
     for kind in (np.uint16, np.int64, torch.tensor):

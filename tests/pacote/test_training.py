@@ -336,7 +336,7 @@ def test_the_old_import_names_work():
     for name in training.__all__:
         assert hasattr(training, name)
     old = ["next_token_loss", "evaluate", "bits_per_byte", "TrainConfig", "train", "save_checkpoint",
-           "load_checkpoint", "compare_tensors", "resolve_precision"]  # fmt: skip
+           "load_checkpoint", "compare_tensors", "resolve_precision", "PRECISIONS"]  # fmt: skip
     assert set(old) <= set(training.__all__)
 
 

@@ -178,11 +178,17 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(write, tmp_path):
             write(gpt(), *arguments)
 
 
+def compiled_block(model):
+    model.blocks[1] = torch.compile(model.blocks[1], backend="eager")
+    return model
+
+
 WRAPPERS = {
     "torch.compile": lambda model: torch.compile(model, backend="eager"),
     "DataParallel": torch.nn.DataParallel,
     "média": torch.optim.swa_utils.AveragedModel,
     "os dois": lambda model: torch.nn.DataParallel(torch.compile(model, backend="eager")),
+    "bloco": compiled_block,
 }
 
 
@@ -232,6 +238,9 @@ def test_what_does_not_fit_is_refused_before_writing(tmp_path):
         save_pretrained(model, TOKENIZER, tmp_path, dtype=torch.float16)
     with pytest.raises(ValueError, match="290 ids, e o modelo, 289"):
         save_pretrained(gpt(vocab_size=289), TOKENIZER, tmp_path)
+    for whole in (torch.int8, torch.bool):
+        with pytest.raises(ValueError, match=f"dtype={whole}.*ponto flutuante; use"):
+            save_pretrained(gpt(), TOKENIZER, tmp_path, dtype=whole)
     assert list(tmp_path.iterdir()) == []
     save_pretrained(model, TOKENIZER, tmp_path, dtype=torch.bfloat16)
     again, _ = load_pretrained(tmp_path)
