@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: 63f6fd04b00a4abbc4013cfc7d19e7eabc3ce5a81df5f154fd04eb90591e06e7
+# sha256 do que segue: c135e1047bf63c5d41d5c0a18fa507360f102beff53ebc9311bb9ffb7c35c9b3
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -347,6 +347,8 @@ def describe_data(loader: Any) -> dict[str, Any]:
         "lotes": _length(loader),
         "exemplos": _length(dataset),
         "tamanho do lote": getattr(sampler, "batch_size", None),
+        "ids por lote": getattr(sampler, "max_tokens", None),
+        "embaralha": getattr(sampler, "shuffle", None),
         "ordem": None if order is None else type(order).__name__,
         "semente": None if generator is None else generator.initial_seed(),
         "conteúdo": _digest(dataset),

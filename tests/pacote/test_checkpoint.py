@@ -27,7 +27,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
-from homellm.checkpoint import Position, describe_data, load_checkpoint, resumable, save_checkpoint
+from homellm.checkpoint import (
+    Position,
+    describe_data,
+    load_checkpoint,
+    resumable,
+    save_checkpoint,
+    what_changed,
+)
 from homellm.data import LengthBatches, SlidingWindowDataset, create_dataloader
 from homellm.files import compare_tensors
 from homellm.model import GPT
@@ -350,6 +357,22 @@ def test_resuming_with_other_data_is_refused_and_says_what_changed(name, tmp_pat
     assert torch.equal(torch.get_rng_state(), rng) and [p.name for p in tmp_path.iterdir()] == [path.name]
     done = train(model, rows(), None, config, checkpoint=path, resume=True, progress=False)
     assert len(done.step_loss) == 16
+
+
+def test_batches_by_length_are_told_apart_even_when_they_are_as_many():
+    data = [(torch.arange(n), torch.arange(n)) for n in (3, 3, 4, 4, 5, 5)]
+
+    def described(**options):
+        batches = LengthBatches([len(x) for x, _ in data], **options)
+        return describe_data(DataLoader(data, batch_sampler=batches, generator=batches.generator))
+
+    before = described(max_tokens=10)
+    changed = what_changed(before, described(max_tokens=9))
+    assert changed == "lotes era 3 e agora é 4, ids por lote era 10 e agora é 9"
+    assert what_changed(before, described(max_tokens=11)) == "ids por lote era 10 e agora é 11"
+    still = described(max_tokens=10, shuffle=False)
+    assert what_changed(before, still) == "embaralha era True e agora é False"
+    assert what_changed(before, described(max_tokens=10)) == ""
 
 
 def test_the_fingerprint_does_not_draw_and_takes_any_example():
