@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 9b88d4e82417b4f3e74ac67787c7c3e3bec34a4eb33d1c52de473b5223eb5400
+# sha256 do que segue: 885f9136f4a33420d29db60113579b7d5092719a5e5b35f9a1a80b9581fd73d1
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -29,6 +29,10 @@ from torch.utils.data import DataLoader, Dataset
 from homellm.corpus import Dialogue, Instruction
 from homellm.data import LengthBatches
 from homellm.generation import generate, known_ids, stream
+from homellm.judge import JudgeError as JudgeError  # o juiz mora na oficina;
+from homellm.judge import judge as judge  # estes nomes também servem aqui
+from homellm.judge import local_models as local_models
+from homellm.judge import parse_score as parse_score
 from homellm.model import LanguageModel, device_of
 from homellm.tokenizer import (
     SPECIAL_TOKENS,

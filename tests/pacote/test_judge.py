@@ -178,3 +178,10 @@ def test_os_modelos_do_servidor(server) -> None:
         state["body"] = nonsense
         assert local_models(url) == []
     assert local_models("http://127.0.0.1:9") == []
+
+
+def test_os_nomes_do_juiz_continuam_onde_estavam():
+    from homellm import instruction, judge
+
+    for nome in ("JudgeError", "judge", "local_models", "parse_score"):
+        assert getattr(instruction, nome) is getattr(judge, nome)
