@@ -8,6 +8,7 @@ por núcleo, as demoradas primeiro, e que uma célula que falha é dita em uma l
 
 from __future__ import annotations
 
+import atexit
 import copy
 import logging
 import os
@@ -42,6 +43,7 @@ from ferramentas.livro import (
 
 UMA_LINHA = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SEM_WIDGETS = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # a barra do tqdm: aqui ninguém a vê
+TENTATIVAS = 3  # de começar o kernel de uma página
 AO_MESMO_TEMPO = 4  # no máximo: cada página chega a ocupar 1 GB
 EXECUCOES_GUARDADAS = 60  # quantas o cache guarda antes de esquecer as mais antigas
 CALADO = logging.Logger("execução")  # o que ele diria em inglês, dizem as queixas
@@ -174,19 +176,27 @@ class Executor:
             pagina.celula = de_codigo.index(cell_index)
 
         with tempfile.TemporaryDirectory() as vazia:
-            cliente = NotebookClient(
-                pagina.caderno,
-                timeout=self.prazo,
-                log=CALADO,
-                record_timing=False,  # o tempo iria nas células, e com ele mudaria a chave
-                resources={"metadata": {"path": vazia}},
-                on_cell_execute=comecou,
-            )
-            self.clientes.add(cliente)
-            try:
-                cliente.execute()
-            finally:
-                self.clientes.discard(cliente)
+            for resta in reversed(range(TENTATIVAS)):
+                cliente = NotebookClient(
+                    pagina.caderno,
+                    timeout=self.prazo,
+                    log=CALADO,
+                    record_timing=False,  # o tempo iria nas células, e com ele mudaria a chave
+                    resources={"metadata": {"path": vazia}},
+                    on_cell_execute=comecou,
+                )
+                self.clientes.add(cliente)
+                try:
+                    cliente.execute()
+                    break
+                except RuntimeError:
+                    # outro programa tomou uma das portas que este kernel tinha escolhido, e ele não começa
+                    atexit.unregister(cliente._cleanup_kernel)
+                    comecado = cliente.km is not None or cliente.code_cells_executed
+                    if comecado or self.parou.is_set() or not resta:
+                        raise
+                finally:
+                    self.clientes.discard(cliente)
             deixados = sorted(os.listdir(vazia))
         if queixa := queixa_das_saidas(pagina):
             raise ErroDoLivro(queixa)
@@ -244,6 +254,8 @@ class Executor:
                 f"{pagina.lugar()}: o kernel morreu nesta célula; falta de memória costuma ser a causa: "
                 "feche outros programas, ou use tamanhos menores"
             )
+        if isinstance(erro, RuntimeError):
+            return f"{pagina.nome}.md:1: o kernel não começou ({erro}); rode de novo o mesmo comando"
         if isinstance(erro, NoSuchKernel):
             return (
                 f"{pagina.nome}.md:1: não há kernel chamado {erro.name!r}; no cabeçalho, "

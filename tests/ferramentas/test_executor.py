@@ -214,3 +214,21 @@ def test_ctrl_c_mata_os_kernels_e_o_que_estava_guardado_continua(tmp_path):
 @pytest.mark.parametrize(("segundos", "texto"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s")])
 def test_duracao_como_se_le(segundos, texto):
     assert dura(segundos) == texto
+
+
+@pytest.mark.parametrize(("falhas", "queixas"), [(2, 0), (3, 1)])
+def test_um_kernel_que_nao_comeca_e_tentado_de_novo(tmp_path, monkeypatch, falhas, queixas):
+    raiz = livro_de(tmp_path, {"00-p": celula("print(1)")})
+    executa, vezes = executor.NotebookClient.execute, []
+
+    def execute(cliente):
+        vezes.append(1)
+        if len(vezes) <= falhas:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return executa(cliente)
+
+    monkeypatch.setattr(executor.NotebookClient, "execute", execute)
+    ouvinte = Ouvinte(raiz)
+    achadas = ouvinte.executa(paginas(raiz))
+    assert len(achadas) == queixas and len(vezes) == 3
+    assert all("o kernel não começou" in q and "rode de novo" in q for q in achadas)
