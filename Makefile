@@ -48,7 +48,7 @@ verificar:
 confere-livro:
 	@$(PY) -m ferramentas.construir --confere
 confere-exemplos:
-	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer
+	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer/*.py
 confere-tipos:
 	@$(PY) -m mypy
 confere-estilo:
