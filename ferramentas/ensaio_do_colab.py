@@ -48,7 +48,8 @@ class Medida:
 
 def arquivo_do_repositorio(destino: Path, raiz: Path = RAIZ) -> Path:
     """O zip que o GitHub serviria do último commit."""
-    comando = ["git", "archive", "--format=zip", "--prefix=livro-main/", "-o", str(destino), "HEAD"]
+    git = ["git", "-c", f"safe.directory={raiz}"]  # o clone pode ser de outro usuário
+    comando = [*git, "archive", "--format=zip", "--prefix=livro-main/", "-o", str(destino), "HEAD"]
     subprocess.run(comando, cwd=raiz, check=True)
     return destino
 
