@@ -69,7 +69,7 @@ limpar:
 
 # ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente
 .PHONY: ci colab teste-pacote teste-mais-novo enderecos somas pacote zip
-.PHONY: previa limpa-previas publica confere-etiqueta publica-versao
+.PHONY: le-yaml previa limpa-previas publica confere-etiqueta publica-versao
 
 ci:
 	@bash .ci/run
@@ -100,27 +100,25 @@ zip:
 	@echo "_build/fazendo-um-llm-do-zero.zip"
 
 # O resto fala com o GitHub: gh entra com o GH_TOKEN, e o git usa a entrada do gh.
-previa:
+le-yaml:
 	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+
+previa: le-yaml
 	@gh auth setup-git
 	@$(PYTHON) -m ferramentas.previa publica "$$PASTA" --sha "$$SHA"
 
-limpa-previas:
-	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+limpa-previas: le-yaml
 	@gh auth setup-git
 	@$(PYTHON) -m ferramentas.previa limpa
 
-publica:
-	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+publica: le-yaml
 	@gh auth setup-git
 	@$(PYTHON) -m ferramentas.ramo_do_site "$$PASTA"
 
-confere-etiqueta:
-	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+confere-etiqueta: le-yaml
 	@$(PYTHON) -m ferramentas.versao --etiqueta "$$ETIQUETA"
 
-publica-versao:
-	@$(PYTHON) -m pip install -q -c constraints.txt pyyaml
+publica-versao: le-yaml
 	@$(PYTHON) -m ferramentas.versao --notas > notas.md
 	@gh release create "$$ETIQUETA" --verify-tag --title "$$ETIQUETA" --notes-file notas.md "$$PASTA"/*
 
