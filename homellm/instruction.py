@@ -1,13 +1,13 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 885f9136f4a33420d29db60113579b7d5092719a5e5b35f9a1a80b9581fd73d1
+# sha256 do que segue: 128b5a18890ba1dfcd2d99a3f8171c3385648f7317e9d60d0549c839d9e9a75d
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
 escreve. O laço de treino é o de `homellm.training`. O capítulo 7 do livro constrói este
-módulo; o comando que treina o `assistente-mini` é `python -m homellm.recipes`.
+módulo; o comando que treina o `letras-mini` é `python -m homellm.recipes`.
 
 >>> from homellm.weights import load_pretrained
->>> model, tokenizer = load_pretrained("assistente-mini")
+>>> model, tokenizer = load_pretrained("letras-mini")
 >>> respond(model, tokenizer, "Escreva em letras maiúsculas.", "janela")
 'JANELA'
 """
@@ -372,7 +372,7 @@ class Chat:
     """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
     >>> from homellm.weights import load_pretrained
-    >>> chat = Chat(*load_pretrained("assistente-mini"))
+    >>> chat = Chat(*load_pretrained("letras-mini"))
     >>> chat.send("Copie sem mudar nada.\\njanela")
     'janela'
     >>> chat.turns
