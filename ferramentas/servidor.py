@@ -1,4 +1,4 @@
-"""Serve o livro nesta máquina; com uma página, volta a construí-la, e o navegador a mostrá-la, a cada gravação.
+"""Serve o livro nesta máquina; com uma página, constrói-a e recarrega-a no navegador a cada gravação.
 
 uso: python -m ferramentas.servidor [03] [--porta 8000]
 
@@ -111,7 +111,7 @@ def espera(pagina: str, visto: dict[Path, int | None], raiz: Path = RAIZ) -> dic
 
 
 def constroi(pagina: str, endereco: str) -> bool:
-    """Constrói a página; deu certo? É um processo a que o Ctrl-C do terminal não chega: quem o para é este."""
+    """Constrói a página; deu certo? O Ctrl-C do terminal não chega a esse processo: quem o para é este."""
     comando = [sys.executable, "-m", "ferramentas.construir", "--pagina", pagina, "--servida", endereco]
     processo = subprocess.Popen(comando, cwd=RAIZ, start_new_session=True)
     try:
@@ -144,7 +144,7 @@ def main(argumentos: list[str] | None = None) -> int:
         if pagina is None:
             print(f"O livro está em {onde}  (Ctrl-C encerra)", flush=True)
             threading.Event().wait()
-        print(f"A página está em {onde}, e recarrega sozinha quando você a salva  (Ctrl-C encerra)", flush=True)
+        print(f"A página está em {onde}, e recarrega quando você a salva  (Ctrl-C encerra)", flush=True)
         servidor.versao = "0"
         acompanha(servidor, pagina)
     except ErroDoLivro as erro:

@@ -99,7 +99,8 @@ def test_o_navegador_que_desiste_nao_suja_o_terminal(aberto, capfd):
 @pytest.mark.parametrize("nome", ["01-a.md", "figuras/x.svg", "figuras/nova.png", "referencias.bib"])
 def test_o_que_a_pagina_usa_e_vigiado(tmp_path, nome):
     (tmp_path / "book/figuras").mkdir(parents=True)
-    (tmp_path / "book/01-a.md").write_text("![x](figuras/x.svg)\n```{figure} figuras/nova.png\n```\n", "utf-8")
+    texto = "![x](figuras/x.svg)\n```{figure} figuras/nova.png\n```\n"
+    (tmp_path / "book/01-a.md").write_text(texto, "utf-8")
     (tmp_path / "book/02-b.md").write_text("outra", "utf-8")
     for arquivo in ("figuras/x.svg", "figuras/alheia.svg", "referencias.bib"):
         (tmp_path / "book" / arquivo).write_text("", "utf-8")
