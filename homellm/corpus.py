@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: a4a9c909d5cdedd030f12cdd67f81c33899a14cea61de4c20646d2f51c250f82
+# sha256 do que segue: 3186982f09114eebfd840752a33a415f7c0cf2c405152d706461a9939da82412
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -51,7 +51,7 @@ __all__ = [
     "read_table",
 ]
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # as partes de cada conjunto
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,8 @@ def read_stories(path: str | Path) -> list[Story]:
     Cada texto começa em `# Título`, e segue com `forma:`, `tema:` e `split:`, uma por
     linha; depois, o corpo.
 
-    Raises:
-        ValueError: arquivo fora do formato ou que não é UTF-8; a mensagem traz arquivo
-            e linha.
+    Erros: `ValueError`, com arquivo e linha, se está fora do formato; os de
+    `read_text`.
     """
     path = Path(path)
     blocks: list[list[tuple[int, str]]] = []
@@ -208,9 +207,8 @@ def read_table(
 ) -> list[Any]:
     """Lê um arquivo `.jsonl`, um objeto por linha; `kind` é a dataclass dos registros.
 
-    Raises:
-        ValueError: linha fora do formato ou arquivo que não é UTF-8; a mensagem traz
-            arquivo e linha.
+    Erros: `ValueError`, com arquivo e linha, se uma está fora do formato; os de
+    `read_text`.
     """
     names = [field.name for field in fields(kind)]
     allowed = {"split": SPLITS, "rotulo": labels}
@@ -254,8 +252,7 @@ DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquiv
 def data_path(filename: str) -> Path:
     """Caminho de um arquivo de dados, no pacote instalado ou no repositório.
 
-    Raises:
-        FileNotFoundError: o arquivo não veio com a instalação.
+    Erros: `FileNotFoundError` se o arquivo não veio com a instalação.
     """
     package = Path(homellm.__path__[0])
     for folder in (package / "_data", package.parent / "data"):
@@ -271,10 +268,8 @@ def data_path(filename: str) -> Path:
 def load_table(name: str, split: str | None = None) -> list[Any]:
     """Os registros de um conjunto, na ordem do arquivo; `split=None` devolve todos.
 
-    Raises:
-        ValueError: nome ou split desconhecidos (a mensagem lista os que existem) ou
-            arquivo malformado.
-        FileNotFoundError: o arquivo de dados não veio com a instalação.
+    Erros: `ValueError` se o nome ou o split é desconhecido (a mensagem lista os que
+    existem), ou se o arquivo está malformado; os de `data_path`.
     """
     if name not in DATASETS:
         raise ValueError(
