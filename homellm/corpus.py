@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 3186982f09114eebfd840752a33a415f7c0cf2c405152d706461a9939da82412
+# sha256 do que segue: 12d5a38595689a72752db5019e804bf7c0b8761adde005266ba2b526227139cc
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -237,6 +237,7 @@ def read_table(
 _FEELINGS = ("positivo", "negativo", "misto")
 DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquivo, leitor
     "contos": ("contos.txt", read_stories),
+    "microcontos": ("microcontos.txt", read_stories),
     "folhetim": ("folhetim.txt", read_stories),
     "spam": ("spam.jsonl", partial(read_table, kind=Labeled, labels=("spam", "ham"))),
     "sentimento": (
