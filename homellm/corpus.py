@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: cab55fca040b24f65a308492a51584d4867c39e783d65cd8e439ab014f155133
+# sha256 do que segue: 09394c1f3d51b6857ce0aad5feb640dbfe3fdf3aabe7f0730bb687b7d8f2c164
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -241,6 +241,7 @@ def read_table(
 _FEELINGS = ("positivo", "negativo", "misto")
 DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquivo, leitor
     "contos": ("contos.txt", read_stories),
+    "microcontos": ("microcontos.txt", read_stories),
     "folhetim": ("folhetim.txt", read_stories),
     "spam": ("spam.jsonl", partial(read_table, kind=Labeled, labels=("spam", "ham"))),
     "sentimento": (

@@ -288,7 +288,8 @@ def test_load_text_of_a_table_says_to_use_load_table(name):
 
 
 def test_unknown_name_lists_the_tables():
-    with pytest.raises(ValueError, match="contos.*conversas.*folhetim.*instrucoes.*regras.*sentimento.*spam"):
+    names = "contos.*conversas.*folhetim.*instrucoes.*microcontos.*regras.*sentimento.*spam"
+    with pytest.raises(ValueError, match=names):
         load_table("spans")
 
 
@@ -334,7 +335,7 @@ def test_fields_have_no_spaces_at_the_ends(name):
 
 
 def test_all_tables_are_in_the_registry():
-    assert set(DATASETS) == {"contos", "folhetim", *KINDS}
+    assert set(DATASETS) == {"contos", "microcontos", "folhetim", *KINDS}
 
 
 class TestStories:

@@ -302,7 +302,6 @@ def measure_stories(
         rows["elenco"].append(share([keeps_the_cast(t) for t, _ in told])["acerto"])
         rows["fim"].append(share([ended for _, ended in told])["acerto"])
         rows["copia"].append(seen.copied(t for t, _ in told))
-    end = "<|endoftext|>"
     hand = "\n".join(s.document for s in load_table("microcontos", split))
     fresh = list(stories(count, "validation", unseen=False))
     return {
