@@ -32,7 +32,9 @@ from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
 from homellm.training import History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
 
-from .conversas import dialogues
+from .banco import Bank
+from .conversas import Turn, dialogues
+from .familias import family_key
 from .historias import Split, compose_story, load
 
 SIZES = GPTConfig(
@@ -80,13 +82,32 @@ def stories(count: int, split: Split = "train", unseen: bool = True) -> Iterator
         yield compose_story(rng, split=split, acervo=acervo, **options).text
 
 
+def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> str:
+    """A fala com umas palavras a menos, em metade das vezes em que isso não a muda.
+
+    Ensina a não depender de uma redação. Ficam como estão as falas curtas, as que
+    trazem um nome, um número ou outra coisa a guardar, e a que, assim, viraria um
+    pedido de fora do treino.
+    """
+    said = turn.user.split(" ")
+    if turn.slots or turn.expected or len(said) < 4 or rng.random() < 0.5:
+        return turn.user
+    left = " ".join(word for word in said if rng.random() > 0.15)
+    known = left and family_key(left) not in forbidden
+    return left if known else turn.user
+
+
 def conversations(count: int, split: Split = "train") -> list[Dialogue]:
-    """`count` conversas do split, como registros do ajuste."""
-    made = dialogues(SEEDS[split], count, split)
-    return [
-        Dialogue("", tuple((t.user, t.assistant) for t in d.turns), "conversa", split)
-        for d in made
-    ]
+    """`count` conversas do split, como registros do ajuste; no treino, com falhas."""
+    rng, made = random.Random(f"falhas:{SEEDS[split]}"), []
+    forbidden = Bank.load().held_out
+    for dialogue in dialogues(SEEDS[split], count, split):
+        turns = tuple(
+            (_drop_words(rng, t, forbidden) if split == "train" else t.user, t.assistant)
+            for t in dialogue.turns
+        )
+        made.append(Dialogue("", turns, "conversa", split))
+    return made
 
 
 def train_tokenizer() -> BPETokenizer:
