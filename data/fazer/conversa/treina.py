@@ -82,17 +82,23 @@ def stories(count: int, split: Split = "train", unseen: bool = True) -> Iterator
         yield compose_story(rng, split=split, acervo=acervo, **options).text
 
 
-def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> str:
-    """A fala com umas palavras a menos, em metade das vezes em que isso não a muda.
+SMALL = frozenset(
+    "a o as os um uma e de do da dos das em no na nos nas por pra para com que q se ao "
+    "aos é eu me te você voce vc tu seu sua meu minha isso esse essa aí ai lá já ja".split()
+)
+"""As palavras sem as quais um pedido ainda se entende."""
 
-    Ensina a não depender de uma redação. Ficam como estão as falas curtas, as que
-    trazem um nome, um número ou outra coisa a guardar, e a que, assim, viraria um
-    pedido de fora do treino.
+
+def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> str:
+    """A fala sem algumas das palavras pequenas, em metade das vezes em que se pode.
+
+    Ensina a não depender da redação exata. Ficam inteiras as falas que trazem um nome,
+    um número ou outra coisa a guardar, e a que viraria um pedido de fora do treino.
     """
-    said = turn.user.split(" ")
-    if turn.slots or turn.expected or len(said) < 4 or rng.random() < 0.5:
+    if turn.slots or turn.expected or rng.random() < 0.5:
         return turn.user
-    left = " ".join(word for word in said if rng.random() > 0.15)
+    said = turn.user.split(" ")
+    left = " ".join(w for w in said if w.lower() not in SMALL or rng.random() > 0.4)
     known = left and family_key(left) not in forbidden
     return left if known else turn.user
 
