@@ -155,7 +155,8 @@ def test_um_nome_que_sumiu_do_pacote_e_cobrado_na_tabela(tabela):
 
 
 def test_cada_modulo_tem_uma_linha_na_ajuda_do_pacote():
-    ajuda = celula('"""O pacote.\n\nOs módulos:\n\n    um       o primeiro\n    sumido   o que não há mais\n"""', "__init__")
+    lista = "Os módulos:\n\n    um       o primeiro\n    sumido   o que não há mais\n"
+    ajuda = celula(f'"""O pacote.\n\n{lista}"""', "__init__")
     modulos = [celula('"""O módulo."""', nome) for nome in ("um", "dois")]
     achadas = docstrings.queixas([ajuda, *modulos], REFERENCIAS, fontes={}, sem_exemplo={})
     assert [queixa.partition(": ")[2] for queixa in achadas] == [

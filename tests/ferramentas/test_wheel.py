@@ -23,11 +23,11 @@ from packaging.utils import canonicalize_name
 from brinquedo import REPO, copia_o_projeto
 from ferramentas import versao
 from ferramentas.livro import enderecos, paginas
+from ferramentas.testa_wheel import USO, roda
 
 CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
 EXECUTADOS = ("00-passo-zero", "conjuntos")  # baratos; o segundo lê todos os dados que o wheel leva
 DO_COLAB = {"google", "transformers"}  # o que as páginas usam e o Colab já traz
-USO = REPO / "tests/usuario/uso.py"  # o que um leitor escreve com o pacote instalado
 CONFERE = "import homellm\nprint(homellm.__file__)"
 
 
@@ -199,19 +199,10 @@ def do_leitor(wheel) -> set[str]:
     return modulos | set(sys.stdlib_module_names) | {"homellm"} | DO_COLAB
 
 
-def roda_sozinho(python: Path, *argumentos: str, pasta: Path) -> subprocess.CompletedProcess:
-    """Roda naquele ambiente, sem o que este processo tem nas variáveis, nem a rede."""
-    ambiente = {"PATH": os.environ["PATH"], "HOME": str(pasta), "OMP_NUM_THREADS": "1"}
-    ambiente |= {f"{nome}_proxy": "http://127.0.0.1:9" for nome in ("http", "https", "all")}
-    return subprocess.run(
-        [str(python), *argumentos], cwd=pasta, env=ambiente, capture_output=True, text=True, encoding="utf-8"
-    )
-
-
 def test_num_ambiente_vazio_o_pacote_faz_tudo_o_que_promete(sozinho, tmp_path):
-    falta = roda_sozinho(sozinho, "-c", "import matplotlib", pasta=tmp_path)
+    falta = roda(sozinho, "-c", "import matplotlib", pasta=tmp_path)
     assert "No module named 'matplotlib'" in falta.stderr  # está mesmo vazio
-    fim = roda_sozinho(sozinho, "-W", "error", str(USO), str(tmp_path / "saida"), pasta=tmp_path)
+    fim = roda(sozinho, str(USO), str(tmp_path / "saida"), pasta=tmp_path)
     assert (fim.returncode, fim.stderr) == (0, "")
     assert fim.stdout.splitlines()[-1].startswith("['spam', 'janela', 'JANELA']")
     assert os.listdir(tmp_path) == ["saida"]
@@ -223,7 +214,7 @@ def test_num_ambiente_vazio_cada_modulo_se_importa_e_os_exemplos_da_ajuda_rodam(
 for nome in {modulos}:
     importlib.import_module(f"homellm.{{nome}}")
 print(doctest.testmod(homellm), homellm.__version__)"""
-    fim = roda_sozinho(sozinho, "-W", "error", "-c", codigo, pasta=tmp_path)
+    fim = roda(sozinho, "-c", codigo, pasta=tmp_path)
     assert (fim.returncode, fim.stderr) == (0, "")
     assert re.fullmatch(rf"TestResults\(failed=0, attempted=\d\d\) {versao.versao()}\n", fim.stdout)
 
