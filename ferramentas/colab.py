@@ -21,7 +21,7 @@ from sphinx.util import logging
 from sphinx.util.build_phase import BuildPhase
 from sphinx.util.tags import Tags
 
-from ferramentas.caderno import le_caderno
+from ferramentas.caderno import escreve_caderno, le_caderno
 from ferramentas.livro import RAIZ, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
 
@@ -479,8 +479,7 @@ class ConstrutorColab(Builder):
                 "nbformat_minor": 5,
             }
         )
-        nbformat.validate(caderno)
-        return nbformat.writes(caderno) + "\n"
+        return escreve_caderno(caderno)
 
 
 # ---------------------------------------------------------------- junto com o site
