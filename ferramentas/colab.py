@@ -42,6 +42,7 @@ SEM_TEXTO = (
 CORRIDOS = (  # o texto deles entra na linha sem marca nenhuma
     nodes.paragraph, nodes.title, nodes.caption, nodes.term, nodes.rubric, nodes.inline, nodes.field_name,
     nodes.attribution, nodes.generated, nodes.legend, addnodes.desc_inline,
+    nodes.problematic,  # o que o Sphinx não entendeu, e de que já se queixou
 )  # fmt: skip
 BLOCOS = (
     nodes.paragraph, nodes.literal_block, nodes.doctest_block, nodes.math_block, nodes.bullet_list,

@@ -73,7 +73,9 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         queixas += estrutura.titulos(prosa, pagina)
         queixas += estrutura.marcas_soltas(prosa, texto, pagina)
         queixas += estrutura.exercicios(texto, pagina)
+        queixas += estrutura.glossario(texto, pagina)
     queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
+    queixas += estrutura.bibliografia(raiz)
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
     queixas += _ao_importar(celulas)
