@@ -174,9 +174,9 @@ def test_dois_capitulos_com_o_mesmo_numero_e_fora_de_ordem(tmp_path):
 
 
 def test_os_capitulos_do_livro_nao_pulam_numero():
-    achados = sorted(n for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
-    faltam = sorted(set(range(len(achados))) - set(achados))
-    assert not faltam, f"faltam os capítulos {faltam} (há {achados}); dê ao novo o primeiro número que falta"
+    achados = sorted((n, p.name) for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
+    for certo, (numero, nome) in enumerate(achados):
+        assert numero == certo, f"book/{nome}:1: não há capítulo {certo:02}; mude para {certo:02} o número deste"
 
 
 @pytest.mark.parametrize(
