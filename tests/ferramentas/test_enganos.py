@@ -176,7 +176,7 @@ def test_dois_capitulos_com_o_mesmo_numero_e_fora_de_ordem(tmp_path):
 def test_os_capitulos_do_livro_nao_pulam_numero():
     achados = sorted((n, p.name) for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
     for certo, (numero, nome) in enumerate(achados):
-        assert numero == certo, f"book/{nome}:1: não há capítulo {certo:02}; mude para {certo:02} o número deste"
+        assert numero == certo, f"book/{nome}:1: não há capítulo {certo:02}; dê a este o {certo:02}"
 
 
 @pytest.mark.parametrize(
