@@ -40,7 +40,7 @@ from .historias import Split, compose_story, load
 SIZES = GPTConfig(
     vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6
 )
-STORIES, DIALOGUES = 65_000, 170_000
+STORIES, DIALOGUES = 65_000, 150_000
 BATCH = 4096  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=3e-3, warmup_steps=200, final_lr=0.02, eval_every=250,
