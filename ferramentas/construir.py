@@ -144,7 +144,13 @@ def sphinx(
 def constroi_site(so: str | None = None) -> None:
     """O site em `_build/html`, com os notebooks que ele dá a baixar em `_sources`."""
     guardadas = {"nb_execution_cache_path": str(CONSTRUCAO / ".jupyter_cache")}
-    sphinx("html", SITE, DOCTREES, guardadas, so)
+    aparencia = SITE / ".buildinfo"  # de uma página só, a do resto do site continua a ser a de antes
+    antes = aparencia.read_text("utf-8") if so and aparencia.exists() else None
+    try:
+        sphinx("html", SITE, DOCTREES, guardadas, so)
+    finally:
+        if antes is not None:
+            grava(aparencia, antes)
     grava(SITE / "index.html", '<!doctype html><meta charset="utf-8"><title>Fazendo um LLM do Zero</title>'
           '<meta http-equiv="refresh" content="0; url=book/index.html">'
           '<a href="book/index.html">Abrir o livro</a>\n')  # fmt: skip

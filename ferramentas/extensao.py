@@ -68,8 +68,13 @@ def _relidas(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
 
 
 def _vai_ler(app: Sphinx, env: BuildEnvironment, nomes: list[str]) -> None:
-    """Anota, antes de começar, as páginas que esta construção lê; com `livro_so`, só essa."""
+    """Anota, antes de começar, as páginas que esta construção lê; com `livro_so`, só essa.
+
+    As outras ficam devidas: o Sphinx guarda a configuração com que leu a página, e depois não acha nelas
+    nada de novo.
+    """
     if app.livro_so:
+        app.livro_pela_metade = sorted({*app.livro_pela_metade, *nomes})
         nomes[:] = [app.livro_so]
     else:
         env.livro_chaves = app.livro_chaves

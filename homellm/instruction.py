@@ -1,13 +1,13 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 885f9136f4a33420d29db60113579b7d5092719a5e5b35f9a1a80b9581fd73d1
+# sha256 do que segue: 1536e527159f5695116ac39e485dbcefeae52f6d9b0c58486c62c16c0895a6e7
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
 escreve. O laço de treino é o de `homellm.training`. O capítulo 7 do livro constrói este
-módulo; o comando que treina o `assistente-mini` é `python -m homellm.recipes`.
+módulo; o comando que treina o `letras-mini` é `python -m homellm.recipes`.
 
 >>> from homellm.weights import load_pretrained
->>> model, tokenizer = load_pretrained("assistente-mini")
+>>> model, tokenizer = load_pretrained("letras-mini")
 >>> respond(model, tokenizer, "Escreva em letras maiúsculas.", "janela")
 'JANELA'
 """
@@ -244,9 +244,9 @@ def finetune_instructions(
 
 
 def _reserved(model: LanguageModel, max_new_tokens: int | None) -> int:
-    """Quantos ids do contexto se guardam para a resposta: um terço, se não se diz."""
+    """Quantos ids do contexto se guardam para a resposta: metade, se não se diz."""
     context = model.config.context_length
-    size = context // 3 if max_new_tokens is None else max_new_tokens
+    size = context // 2 if max_new_tokens is None else max_new_tokens
     if not 1 <= size < context:
         raise ValueError(
             f"max_new_tokens={size}: precisa estar entre 1 e {context - 1}, para que "
@@ -264,6 +264,7 @@ def respond_all(
 ) -> list[str]:
     """Uma resposta por registro, geradas em lotes de prompts de igual comprimento.
 
+    Cada resposta vai até `max_new_tokens` ids: metade do contexto, se não for dado.
     `options` são as de `generate`; sem `temperature`, a resposta é a mais provável.
 
     Erros: `ValueError` se um pedido não cabe, com o número do registro.
@@ -372,14 +373,14 @@ class Chat:
     """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
     >>> from homellm.weights import load_pretrained
-    >>> chat = Chat(*load_pretrained("assistente-mini"))
+    >>> chat = Chat(*load_pretrained("letras-mini"))
     >>> chat.send("Copie sem mudar nada.\\njanela")
     'janela'
     >>> chat.turns
     [('Copie sem mudar nada.\\njanela', 'janela')]
 
     Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que
-    sobrem `max_new_tokens` (um terço do contexto, se não for dado); a linha de sistema
+    sobrem `max_new_tokens` (metade do contexto, se não for dado); a linha de sistema
     nunca sai. `options` são as de `generation.stream`: `temperature` (aqui, 0),
     `top_k`, `top_p`, `generator`, `repetition_penalty`.
     """

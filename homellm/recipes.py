@@ -1,11 +1,11 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: c2955dc15422d626b281067ab14e5f1d67bb9add1d5541b03e33a881e98e8fe1
+# sha256 do que segue: 409d0e311bbfb9832092010d03ce46085ed0232f0e631a3e03a583dbbeb948ca
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
     python -m homellm.recipes spam-mini --saida DIR
     python -m homellm.recipes sentimento-mini --saida DIR
-    python -m homellm.recipes assistente-mini --saida DIR
+    python -m homellm.recipes letras-mini --saida DIR
 
 Os números de cada receita são dados; as funções os executam. Cada comando pode ser
 interrompido e repetido com os mesmos argumentos: continua de onde parou. Com várias
@@ -117,7 +117,7 @@ def train_classifier(
 
 
 def base_corpus(seed: int = 0) -> list[str]:
-    """O que o assistente lê antes do ajuste: contos e ecos, só do split de treino."""
+    """O que o modelo lê antes do ajuste: contos e ecos, só do split de treino."""
     rules = load_table("regras", "train")
     words = sorted({word for row in rules for word in row.entrada.split(", ")})
     echoes = echo_lines(words, 12000, seed)
@@ -182,8 +182,8 @@ LETTERS = GPTConfig(
 
 
 @dataclass(frozen=True)
-class AssistantRecipe:
-    """Os números do `assistente-mini`; o segundo ajuste usa metade da taxa."""
+class LettersRecipe:
+    """Os números do `letras-mini`; o segundo ajuste usa metade da taxa."""
 
     model: GPTConfig = LETTERS
     base_steps: int = 1500
@@ -194,7 +194,7 @@ class AssistantRecipe:
 
 
 def _read(
-    output: Path, recipe: AssistantRecipe, tokenizer: Tokenizer
+    output: Path, recipe: LettersRecipe, tokenizer: Tokenizer
 ) -> tuple[GPT, bool]:
     """A primeira fase: o modelo que leu `base_corpus`, e se ela foi interrompida."""
     torch.manual_seed(0)
@@ -215,7 +215,7 @@ def _tune(
     model: GPT,
     tokenizer: Tokenizer,
     rows: Sequence[Instruction | Dialogue],
-    recipe: AssistantRecipe,
+    recipe: LettersRecipe,
     learning_rate: float,
     checkpoint: Path,
 ) -> History:
@@ -239,13 +239,13 @@ def _tune(
     )  # fmt: skip
 
 
-def train_assistant(output: Path, recipe: AssistantRecipe | None = None) -> bool:
+def train_letters(output: Path, recipe: LettersRecipe | None = None) -> bool:
     """As três fases, com checkpoints em `output`; devolve se chegaram ao fim.
 
     O modelo do primeiro ajuste fica em `output / "letras"`; o do segundo, que é o
-    `assistente-mini`, em `output / "modelo"`, ambos em fp16.
+    `letras-mini`, em `output / "modelo"`, ambos em fp16.
     """
-    recipe, tokenizer = recipe or AssistantRecipe(), byte_tokenizer()
+    recipe, tokenizer = recipe or LettersRecipe(), byte_tokenizer()
     model, interrupted = _read(output, recipe, tokenizer)
     rows, rules = training_rows(), load_table("regras", "train")
     lists = new_lists(rules, recipe.new_lists)
@@ -293,9 +293,9 @@ def _parser() -> argparse.ArgumentParser:
         tuned.add_argument("--de", default="contos-mini", help="o GPT de que se parte")
         tuned.add_argument("--semente", type=int, default=0)
     chat = names.add_parser(
-        "assistente-mini", help="instruções, num modelo que vê letras"
+        "letras-mini", help="instruções, num modelo que vê letras"
     )
-    default = AssistantRecipe()
+    default = LettersRecipe()
     chat.add_argument("--passos-base", type=int, default=default.base_steps)
     chat.add_argument(
         "--passos", type=int, default=default.steps, help="de cada ajuste"
@@ -339,15 +339,15 @@ def _classifier(args: argparse.Namespace) -> bool:
     return not history.interrupted
 
 
-def _assistant(args: argparse.Namespace) -> bool:
-    recipe = AssistantRecipe(
+def _letters(args: argparse.Namespace) -> bool:
+    recipe = LettersRecipe(
         base_steps=args.passos_base, steps=args.passos, learning_rate=args.taxa,
         batch_tokens=args.lote,
     )  # fmt: skip
-    return train_assistant(args.saida, recipe)
+    return train_letters(args.saida, recipe)
 
 
-COMMANDS = {"contos-mini": _stories, "assistente-mini": _assistant}
+COMMANDS = {"contos-mini": _stories, "letras-mini": _letters}
 
 
 def main(arguments: list[str] | None = None) -> None:

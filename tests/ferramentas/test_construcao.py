@@ -279,6 +279,30 @@ def test_uma_pagina_so(livro):
 
 
 @pytest.mark.parametrize(
+    ("arquivo", "de", "para"),
+    [
+        ("ferramentas/extensao.py", "Este trecho vai para ", "Este pedaço vai para "),
+        ("_config.yml", "alt_text: Página inicial", "alt_text: Começo do livro"),
+    ],
+    ids=["ferramenta", "aparência"],
+)
+def test_uma_pagina_so_nao_esconde_o_que_falta_as_outras(livro, arquivo, de, para):
+    """Mudou o que vale para todas: a construção inteira que vem depois não deixa o livro misturado."""
+    livro.muda(arquivo, de, para)
+    novo = para.removeprefix("alt_text: ")
+    try:
+        uma = livro.constroi("--pagina", "03")
+        assert uma.codigo == 0 and uma.executadas == [], uma
+        vistas = {nome: novo in livro.le(f"_build/html/book/{nome}.html") for nome in ("03-tres", "00-zero")}
+        assert vistas == {"03-tres": True, "00-zero": False}
+        assert livro.constroi().codigo == 0
+        assert novo in livro.le("_build/html/book/00-zero.html")
+    finally:
+        livro.muda(arquivo, para, de)
+        assert livro.constroi().codigo == 0
+
+
+@pytest.mark.parametrize(
     ("pedido", "frase"),
     [
         ("99", "página '99': não há página com esse nome; escolha uma destas: index, 00-zero, 03-tres"),

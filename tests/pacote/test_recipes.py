@@ -31,14 +31,14 @@ from homellm.recipes import (
     CLASSIFIERS,
     LETTERS,
     SYSTEM_LINES,
-    AssistantRecipe,
+    LettersRecipe,
     base_corpus,
     chain_rows,
     load_labeled,
     main,
     new_lists,
-    train_assistant,
     train_classifier,
+    train_letters,
     training_rows,
 )
 from homellm.tokenizer import END, BPETokenizer
@@ -67,31 +67,31 @@ ROWS = [pair("Troque.", answer, word) for word, answer in (("sol", "LUA"), ("rio
 
 
 @pytest.fixture
-def small(monkeypatch) -> AssistantRecipe:
-    """Um assistente minúsculo, e poucos registros."""
+def small(monkeypatch) -> LettersRecipe:
+    """Um modelo de letras minúsculo, e poucos registros."""
     monkeypatch.setattr(recipes, "training_rows", lambda: ROWS)
     monkeypatch.setattr(recipes, "base_corpus", lambda: ["um texto que se repete\n" * 60])
     lists = [pair("Copie.", "sol, mar", "sol, mar", "copiar")]
     monkeypatch.setattr(recipes, "load_table", lambda name, split: ROWS * 2 + lists)
     model = GPTConfig(260, 512, 8, 1, 1)
-    return AssistantRecipe(model, base_steps=2, steps=2, batch_tokens=512, new_lists=3)
+    return LettersRecipe(model, base_steps=2, steps=2, batch_tokens=512, new_lists=3)
 
 
-def test_o_assistente_tem_tres_fases_e_chamado_de_novo_nao_refaz_nenhuma(small, tmp_path, capsys) -> None:
-    assert train_assistant(tmp_path, small)
+def test_o_modelo_de_letras_tem_tres_fases_e_de_novo_nao_refaz_nenhuma(small, tmp_path, capsys) -> None:
+    assert train_letters(tmp_path, small)
     said = capsys.readouterr().out
     assert "base: perda" in said and said.count("passo 2: f 0.00") == 2
     first, second = (load_pretrained(tmp_path / name)[0] for name in ("letras", "modelo"))
     assert second.config == small.model
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     before = (tmp_path / "modelo" / "model.safetensors").read_bytes()
-    assert train_assistant(tmp_path, small)
+    assert train_letters(tmp_path, small)
     assert "passo" not in capsys.readouterr().out  # não havia passo a dar
     assert (tmp_path / "modelo" / "model.safetensors").read_bytes() == before
 
 
 def test_interrompido_em_cada_fase_da_o_mesmo_modelo(small, tmp_path, capsys, monkeypatch) -> None:
-    assert train_assistant(tmp_path / "inteiro", small)
+    assert train_letters(tmp_path / "inteiro", small)
     real, calls = recipes.train, []
 
     def ctrl_c(*args, **kwargs):
@@ -101,7 +101,7 @@ def test_interrompido_em_cada_fase_da_o_mesmo_modelo(small, tmp_path, capsys, mo
         return real(*args, **kwargs)
 
     monkeypatch.setattr(recipes, "train", ctrl_c)  # a primeira fase
-    assert not train_assistant(tmp_path / "partes", small)
+    assert not train_letters(tmp_path / "partes", small)
     assert not (tmp_path / "partes" / "letras").exists()
     answers, stops = recipes.respond_all, []
 
@@ -112,20 +112,20 @@ def test_interrompido_em_cada_fase_da_o_mesmo_modelo(small, tmp_path, capsys, mo
         return answers(*args, **kwargs)
 
     monkeypatch.setattr(recipes, "respond_all", ctrl_c_once)
-    finished = [train_assistant(tmp_path / "partes", small) for _ in range(3)]
+    finished = [train_letters(tmp_path / "partes", small) for _ in range(3)]
     assert finished[-1] and not all(finished)
     for name in ("letras", "modelo"):
         one, other = (tmp_path / way / name / "model.safetensors" for way in ("inteiro", "partes"))
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_o_comando_do_assistente_entrega_os_argumentos(tmp_path, monkeypatch, capsys) -> None:
+def test_o_comando_das_letras_entrega_os_argumentos(tmp_path, monkeypatch, capsys) -> None:
     seen = []
-    monkeypatch.setattr(recipes, "train_assistant", lambda *args: seen.append(args) or len(seen) > 1)
-    arguments = ["assistente-mini", "--saida", str(tmp_path), "--passos-base", "3", "--passos", "4"]
+    monkeypatch.setattr(recipes, "train_letters", lambda *args: seen.append(args) or len(seen) > 1)
+    arguments = ["letras-mini", "--saida", str(tmp_path), "--passos-base", "3", "--passos", "4"]
     main([*arguments, "--taxa", "0.1", "--lote", "64"])
     assert "interrompido; chame de novo" in capsys.readouterr().out
-    assert seen == [(tmp_path, AssistantRecipe(LETTERS, 3, 4, 0.1, 64))]
+    assert seen == [(tmp_path, LettersRecipe(LETTERS, 3, 4, 0.1, 64))]
     main(arguments)
     assert f"modelo em {tmp_path / 'modelo'}" in capsys.readouterr().out
 
@@ -292,31 +292,31 @@ GOALS = {"plural": 0.85, "copiar": 0.90, "maiusculas": 0.90}
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[GPT, BPETokenizer]:
-    return load_pretrained("assistente-mini")
+    return load_pretrained("letras-mini")
 
 
-def test_o_assistente_cabe_e_traz_cartao(shipped) -> None:
-    folder = data_path("modelos/assistente-mini/config.json").parent
+def test_o_modelo_de_letras_cabe_e_traz_cartao(shipped) -> None:
+    folder = data_path("modelos/letras-mini/config.json").parent
     assert sum(path.stat().st_size for path in folder.iterdir()) < 10 * 2**20
     card = (folder / "README.md").read_text("utf-8")
-    assert "## Para que não serve" in card and "python -m homellm.recipes assistente-mini" in card
+    assert "## Para que não serve" in card and "python -m homellm.recipes letras-mini" in card
     assert f"{shipped[0].num_params():,}".replace(",", ".") in card
 
 
-def test_o_assistente_ve_letras_e_atinge_as_metas_em_palavras_novas(shipped) -> None:
+def test_o_modelo_de_letras_ve_letras_e_atinge_as_metas_em_palavras_novas(shipped) -> None:
     model, tokenizer = shipped
     assert tokenizer.tokens == TOK.tokens and tokenizer.special_tokens == TOK.special_tokens
     rows = [row for row in load_table("regras", "test") if row.familia in GOALS]
     scores = score_families(rows, respond_all(model, tokenizer, rows, max_new_tokens=64))
     assert {s.family for s in scores} == set(GOALS)
-    card = (data_path("modelos/assistente-mini/config.json").parent / "README.md").read_text("utf-8")
+    card = (data_path("modelos/letras-mini/config.json").parent / "README.md").read_text("utf-8")
     for score in scores:
         assert score.exact >= GOALS[score.family], score
         printed = re.search(rf"(?m)^\| `{score.family}` \|.* ([\d,]+) \|$", card)[1]
         assert abs(float(printed.replace(",", ".")) - score.exact) < 0.02  # outra máquina, um ou dois itens
 
 
-def test_o_assistente_responde_a_uma_conversa_comprida_com_e_sem_linha_de_sistema(shipped) -> None:
+def test_o_modelo_de_letras_responde_a_uma_conversa_comprida_com_e_sem_linha_de_sistema(shipped) -> None:
     rows = [row for row in load_table("regras", "validation") if row.familia in GOALS]
     for system in ("", "Seja breve.", "Fale como um professor paciente."):  # a última não está no treino
         hits = []
@@ -326,7 +326,7 @@ def test_o_assistente_responde_a_uma_conversa_comprida_com_e_sem_linha_de_sistem
                 hits.append(chat.send(f"{row.instrucao}\n{row.entrada}") == row.resposta)
         assert len(hits) == 80 and sum(hits) / len(hits) > 0.7
 
-def test_o_assistente_poe_em_maiusculas_o_que_vem_com_acentos_soltos(shipped) -> None:
+def test_o_modelo_de_letras_poe_em_maiusculas_o_que_vem_com_acentos_soltos(shipped) -> None:
     loose = unicodedata.normalize("NFD", "coração")
     assert loose != "coração"
     assert respond(*shipped, "Escreva em letras maiúsculas.", loose) == "CORAÇÃO"

@@ -1,0 +1,171 @@
+"""Treina os modelos do Seu Gota: o que conta histórias e, a partir dele, o que conversa.
+
+    python -m data.fazer.conversa.treina historias-mini --saida DIR
+    python -m data.fazer.conversa.treina conversa-mini --saida DIR --de DIR/modelo
+
+O texto é composto na hora, do split de treino, e é o mesmo em qualquer máquina. Cada
+comando pode ser interrompido e repetido com os mesmos argumentos: continua de onde
+parou. O modelo fica em `DIR/modelo`, em fp16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from homellm.corpus import Dialogue
+from homellm.data import TokenFileDataset, create_dataloader, write_token_file
+from homellm.device import choose_device
+from homellm.generation import generate_text
+from homellm.instruction import finetune_instructions, respond
+from homellm.model import GPT, GPTConfig, LanguageModel
+from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
+from homellm.training import History, TrainConfig, train
+from homellm.weights import load_pretrained, save_pretrained
+
+from .conversas import dialogues
+from .historias import Split, compose_story, load
+
+SIZES = GPTConfig(
+    vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6
+)
+STORIES, DIALOGUES = 65_000, 180_000
+BATCH = 4096  # tokens por passo
+STORY_TRAINING = TrainConfig(
+    learning_rate=3e-3, warmup_steps=200, final_lr=0.02, eval_every=250,
+    precision="bf16",
+)  # fmt: skip
+CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3)
+SEEDS = {"train": 1, "validation": 2, "test": 3}
+
+
+def stories(count: int, split: Split = "train", unseen: bool = True) -> Iterator[str]:
+    """`count` histórias do split, sempre as mesmas.
+
+    Fora do treino, com `unseen=False` só o sorteio é novo: enredos, nomes e objetos são
+    os que o treino conhece.
+    """
+    rng, acervo = random.Random(f"historias:{SEEDS[split]}:{unseen}"), load()
+    options = {} if unseen else {"unseen": ()}
+    for _ in range(count):
+        yield compose_story(rng, split=split, acervo=acervo, **options).text
+
+
+def conversations(count: int, split: Split = "train") -> list[Dialogue]:
+    """`count` conversas do split, como registros do ajuste."""
+    made = dialogues(SEEDS[split], count, split)
+    return [
+        Dialogue("", tuple((t.user, t.assistant) for t in d.turns), "conversa", split)
+        for d in made
+    ]
+
+
+def train_tokenizer() -> BPETokenizer:
+    """O vocabulário dos dois modelos: de histórias e de conversas, em partes parecidas."""
+    texts = list(stories(6_000))
+    for row in conversations(24_000):
+        texts += [said for turn in row.turnos for said in turn]
+    return BPETokenizer.train(texts, SIZES.vocab_size, SPECIAL_TOKENS)
+
+
+def _prepare(output: Path) -> BPETokenizer:
+    """O tokenizer e os ids das histórias, que se gravam uma vez."""
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / "tokenizer.json").exists():
+        train_tokenizer().save(output / "tokenizer.json")
+    tokenizer = BPETokenizer.load(output / "tokenizer.json")
+    end = end_id(tokenizer)
+    for split, count in (("train", STORIES), ("validation", 400)):
+        path = output / f"{split}.npy"
+        if not path.exists():
+            texts = stories(count, split)
+            ids = (i for text in texts for i in (*encode_text(tokenizer, text), end))
+            total = write_token_file(path, ids, tokenizer.vocab_size)
+            print(f"{path.name}: {count} histórias, {total:,} tokens", flush=True)
+    return tokenizer
+
+
+def train_stories(output: Path) -> History:
+    """O pré-treino do `historias-mini`, uma passada por histórias todas diferentes."""
+    tokenizer = _prepare(output)
+    torch.manual_seed(0)
+    config = replace(SIZES, vocab_size=tokenizer.vocab_size)
+    model, size = GPT(config).to(choose_device()), config.context_length
+    loaders = [
+        create_dataloader(
+            TokenFileDataset(output / f"{split}.npy", size), BATCH // size,
+            shuffle=split == "train", drop_last=split == "train",
+        )
+        for split in ("train", "validation")
+    ]  # fmt: skip
+
+    def report(step: int, model: LanguageModel) -> None:
+        text = generate_text(
+            model, tokenizer, "Era uma vez", max_new_tokens=120, temperature=0.7,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        print(f"passo {step}: {text!r}", flush=True)
+
+    history = train(
+        model, *loaders, STORY_TRAINING, checkpoint=output / "treino.safetensors",
+        resume=True, on_eval=report,
+    )  # fmt: skip
+    return _finish(model, tokenizer, output, history)
+
+
+def train_chat(output: Path, start: str) -> History:
+    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes."""
+    output.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = load_pretrained(start)
+    model.to(choose_device())
+
+    def report(step: int, model: LanguageModel) -> None:
+        for ask in ("oi, tudo bem?", "qual a capital da bahia", "quanto é 7 + 5?"):
+            print(f"passo {step}: {ask} — {respond(model, tokenizer, ask)}", flush=True)
+
+    history = finetune_instructions(
+        model, tokenizer, conversations(DIALOGUES), conversations(400, "validation"),
+        CHAT_TRAINING, batch_tokens=BATCH, checkpoint=output / "treino.safetensors",
+        resume=True, on_eval=report,
+    )  # fmt: skip
+    return _finish(model, tokenizer, output, history)
+
+
+def _finish(
+    model: LanguageModel, tokenizer: BPETokenizer, output: Path, history: History
+) -> History:
+    """Guarda o modelo, se o treino chegou ao fim, e diz a última perda."""
+    if history.interrupted:
+        print("interrompido; chame de novo com os mesmos argumentos para continuar")
+    else:
+        save_pretrained(model, tokenizer, output / "modelo", dtype=torch.float16)
+        print(
+            f"validação: {history.val_loss[-1]:.4f} nats por token; "
+            f"{history.tokens:,} alvos em {history.seconds:,.0f} s\n"
+            f"modelo em {output / 'modelo'}"
+        )
+    return history
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """O comando."""
+    parser = argparse.ArgumentParser(description="Treina os modelos do Seu Gota.")
+    parser.add_argument("modelo", choices=("historias-mini", "conversa-mini"))
+    parser.add_argument("--saida", type=Path, required=True, help="pasta de tudo")
+    parser.add_argument(
+        "--de", default="historias-mini", help="pasta ou nome do modelo de que se parte"
+    )
+    options = parser.parse_args(args)
+    if options.modelo == "historias-mini":
+        train_stories(options.saida)
+    else:
+        train_chat(options.saida, options.de)
+
+
+if __name__ == "__main__":
+    main()
