@@ -39,7 +39,7 @@ if "google.colab" in sys.modules:
                 pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(limites), requisito]
                 falhou = subprocess.run(pip).returncode
             if falhou:
-                print("A instalação falhou; a causa está acima. Rode esta célula de novo; se falhar outra vez,",
+                print("A instalação falhou; a causa está acima. Rode esta célula de novo; se insistir, use",
                       "“Ambiente de execução”, “Desconectar e excluir o ambiente de execução”.")
             elif "{pacote}" in sys.modules:
                 print("O pacote mudou: reinicie a sessão e rode o notebook do começo.")

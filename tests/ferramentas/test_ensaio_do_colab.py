@@ -94,7 +94,7 @@ def test_a_tabela_da_t4_diz_o_que_o_codigo_faz():
     diz = {}
     for nomes, texto in linhas.items():
         for nome in re.findall("`([^`]+)`", nomes):
-            diz |= {n: texto for n in NOMES if n == nome or (nome == "oficina/…" and n.startswith("oficina/"))}
+            diz |= {n: texto for n in NOMES if n == nome or nome.endswith("/…") and n.startswith(nome[:-1])}
     assert set(diz) == set(NOMES)
     for nome, texto in diz.items():
         usa, so_com_ela = na_gpu(nome)
@@ -103,6 +103,6 @@ def test_a_tabela_da_t4_diz_o_que_o_codigo_faz():
 
 
 def test_o_comando_da_t4_e_um_que_a_receita_entende():
-    (comando,) = re.findall(r"!python -m homellm\.recipes (.*(?:\\\n.*)*)", PAGINA)
+    (comando,) = re.findall(r"!python -m homellm\.recipes ([^`]*)```", PAGINA)
     lido = _parser().parse_args(shlex.split(comando.replace("\\\n", " ")))
     assert (lido.nome, lido.preset, lido.lote, lido.passos) == ("contos-mini", "t4", 32, 40000)
