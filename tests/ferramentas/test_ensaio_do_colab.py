@@ -57,8 +57,9 @@ def test_as_medidas_cercam_o_preparo_e_o_notebook():
 # ------------------------------------------------------------------ o que a página diz
 
 
-def test_as_medidas_gravadas_sao_as_de_todos_os_notebooks():
-    assert [m["notebook"] for m in DADOS["notebooks"]] == NOMES
+def test_as_medidas_gravadas_sao_de_notebooks_que_existem():
+    medidos = [m["notebook"] for m in DADOS["notebooks"]]
+    assert medidos == [n for n in NOMES if n in medidos] and len(medidos) > 16
     assert DADOS["condicoes"]["fios"] >= 1 and DADOS["condicoes"]["data"].count("-") == 2
     for m in [DADOS["primeiro_token"], *DADOS["notebooks"]]:
         assert 0 < m["preparo_s"] < m["total_s"] and 0 < m["preparo_cpu_s"] < m["cpu_s"]
@@ -80,25 +81,21 @@ def test_a_pagina_explica_as_mensagens_que_a_celula_tem():
 
 
 def na_gpu(nome: str) -> tuple[bool, bool]:
-    """Se o código do notebook escolhe um dispositivo, e se tem célula que só roda com GPU."""
-    caderno = nbformat.read(REPO / f"notebooks/{nome}.ipynb", as_version=4)
-    codigo = "\n".join(c.source for c in caderno.cells if c.cell_type == "code" and c.id != "preparo")
-    return bool(re.search(r"(?m)^(?!def).*= choose_device\(\)", codigo)), 'type == "cuda"' in codigo or (
-        'type != "cuda"' in codigo
-    )
+    """Se uma célula da página escolhe o dispositivo, e se há uma que só faz alguma coisa com GPU."""
+    celulas = le_celulas(REPO / f"book/{nome}.md", REPO)
+    codigo = "\n".join(c.fonte for c in celulas if not c.destino)  # o que vai para o pacote só define
+    escolhe = re.search(r"(?m)^\w.*=.*\bchoose_device\(\)", codigo)
+    return bool(escolhe), bool(re.search(r"(?m)^ *if .*\bdevice\.type [!=]= .cuda.", codigo))
 
 
 def test_a_tabela_da_t4_diz_o_que_o_codigo_faz():
     secao = PAGINA.split("(sec-colab-t4)=")[1].split("\n(sec-")[0]
-    linhas = dict(re.findall(r"(?m)^\| (`[^|]*`) \| (.*) \|$", secao))
-    diz = {}
-    for nomes, texto in linhas.items():
-        for nome in re.findall("`([^`]+)`", nomes):
-            diz |= {n: texto for n in NOMES if n == nome or nome.endswith("/…") and n.startswith(nome[:-1])}
-    assert set(diz) == set(NOMES)
-    for nome, texto in diz.items():
+    diz = dict(re.findall(r"(?m)^\| `?([^|`]*)`? \| (.*) \|$", secao))
+    assert diz["os outros"].startswith("Nada") and set(diz) - set(NOMES) == {"Notebook", "os outros"}
+    for nome in NOMES:
+        texto = diz.get(nome, diz["os outros"])
         usa, so_com_ela = na_gpu(nome)
-        assert usa != texto.startswith("Nada"), nome
+        assert usa != texto.startswith("Nada"), f"{nome}: ponha-o na tabela da T4 de book/rodar-no-colab.md"
         assert so_com_ela == ("só com GPU" in texto), nome
 
 
