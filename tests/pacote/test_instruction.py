@@ -298,7 +298,7 @@ def test_responder_aceita_as_bordas_e_recusa_o_que_nao_cabe() -> None:
         respond(says("olá"), TOK, "  ")
     with pytest.raises(TypeError, match="a mensagem é um texto; veio None"):
         Chat(says("olá"), TOK).send(None)
-    with pytest.raises(ValueError, match="cabem 43"):
+    with pytest.raises(ValueError, match="cabem 32"):
         respond(says("olá"), TOK, "a" * 42)
     for bad in (0, 64):
         with pytest.raises(ValueError, match="max_new_tokens"):
