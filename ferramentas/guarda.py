@@ -9,6 +9,8 @@ def _guarda():
     import os
     import sys
 
+    if "LIVRO_DADOS" not in os.environ:  # fora de um kernel do livro, não há o que guardar
+        return
     dados = os.path.realpath(os.environ["LIVRO_DADOS"])
     que_mexem = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 
