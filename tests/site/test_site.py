@@ -269,7 +269,7 @@ def test_o_rodape_diz_a_versao_e_as_licencas() -> None:
 def test_as_ligacoes_ao_colab_da_pagina_inicial_existem() -> None:
     prefixo = enderecos().colab("")
     ligacoes = [a.atributos["href"] for a in artigo("book/index").todos("a")]
-    ao_colab = [destino for destino in ligacoes if "colab." in destino.partition("/blob/")[0]]
+    ao_colab = [destino for destino in ligacoes if destino.startswith(prefixo)]
     assert ao_colab
     for endereco in ao_colab:
         assert (RAIZ / endereco.removeprefix(prefixo)).is_file(), endereco
