@@ -82,6 +82,24 @@ def instala(extra):
         sai("a instalação falhou; a causa está nas linhas acima (as versões vêm de constraints.txt)")
 
 
+def espera_a_vez():
+    """Uma instalação de cada vez: a segunda espera a primeira acabar. Devolve o que a segura.
+
+    A tranca é este arquivo, aberto para leitura, e cai quando o processo acaba. No Windows não há.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    tranca = open(__file__, "rb")
+    try:
+        fcntl.flock(tranca, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print("ambiente: outro comando está instalando; esperando que acabe", flush=True)
+        fcntl.flock(tranca, fcntl.LOCK_EX)
+    return tranca
+
+
 def main():
     if len(sys.argv) != 2 or sys.argv[1] not in ("livro", "teste"):
         sai("uso: python3 ferramentas/ambiente.py livro|teste")
@@ -90,6 +108,9 @@ def main():
     if em_dia(marca):
         return
     confere_python()
+    tranca = espera_a_vez()
+    if em_dia(marca):  # a outra instalação já fez esta
+        return
     cria_venv()
     instala(extra)
     # o matplotlib lista as fontes na primeira vez; aqui, para não demorar nem avisar dentro de uma página
@@ -98,6 +119,8 @@ def main():
         with open(os.path.join(VENV, "." + nome), "w", encoding="utf-8") as arquivo:
             arquivo.write(RAIZ)
     print("ambiente: pronto", flush=True)
+    if tranca:
+        tranca.close()
 
 
 if __name__ == "__main__":

@@ -241,3 +241,20 @@ def test_venv_que_nao_se_cria_diz_uma_linha(sem_venv, monkeypatch, erro):
     monkeypatch.setattr(venv, "create", falha)
     with pytest.raises(SystemExit, match=r"não foi possível criar a pasta \.venv .*apague-a e rode"):
         ambiente.cria_venv()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a tranca é do POSIX")
+def test_duas_instalacoes_esperam_uma_pela_outra(tmp_path):
+    import fcntl
+
+    projeto = Projeto(tmp_path)
+    with open(tmp_path / "ferramentas/ambiente.py", "rb") as outro:
+        fcntl.flock(outro, fcntl.LOCK_EX)
+        (projeto.bin / "modo").write_text("certo", "utf-8")
+        comando = [sys.executable, str(tmp_path / "ferramentas/ambiente.py"), "livro"]
+        processo = subprocess.Popen(comando, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        assert "outro comando está instalando" in processo.stdout.readline()
+        assert not (projeto.bin / "pedidos").exists() and processo.poll() is None
+        (tmp_path / ".venv/.livro").write_text(str(tmp_path), "utf-8")  # a outra acabou
+    resto, _ = processo.communicate(timeout=60)
+    assert processo.returncode == 0 and resto == "" and not (projeto.bin / "pedidos").exists()
