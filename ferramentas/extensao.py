@@ -71,11 +71,14 @@ def _vai_ler(app: Sphinx, env: BuildEnvironment, nomes: list[str]) -> None:
     """Anota, antes de começar, as páginas que esta construção lê; com `livro_so`, só essa.
 
     As outras ficam devidas: o Sphinx guarda a configuração com que leu a página, e depois não acha nelas
-    nada de novo.
+    nada de novo. Se a página acaba de nascer, lê também a que a tem no sumário, que lhe dá número.
     """
     if app.livro_so:
         app.livro_pela_metade = sorted({*app.livro_pela_metade, *nomes})
-        nomes[:] = [app.livro_so]
+        so, pasta = app.livro_so, Path(app.livro_so).parent
+        nova = not any(so in filhas for filhas in env.toctree_includes.values())
+        acima = {env.config.root_doc, (pasta / "index").as_posix()} - {so} if nova else set()
+        nomes[:] = [so, *sorted(acima & env.all_docs.keys())]
     else:
         env.livro_chaves = app.livro_chaves
     app.livro_lidas = set(nomes)

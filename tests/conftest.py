@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 
@@ -9,6 +10,10 @@ import pytest
 import torch
 
 from brinquedo import Livro
+
+# O torch.compile importa o setuptools, que troca o distutils de todo o processo: que seja no começo.
+with contextlib.suppress(ImportError):
+    import setuptools  # noqa: F401
 
 # Começados em segundo plano, ou com nohup, os testes ignorariam estes sinais, e há os que os mandam.
 signal.signal(signal.SIGINT, signal.default_int_handler)

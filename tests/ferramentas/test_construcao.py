@@ -327,6 +327,24 @@ def test_uma_pagina_so_nao_esconde_o_que_falta_as_outras(livro, arquivo, de, par
         assert livro.constroi().codigo == 0
 
 
+def test_uma_pagina_que_acaba_de_nascer(livro):
+    """Acrescentada ao sumário, constrói-se sozinha, com número, antes de um `make livro`."""
+    assert livro.constroi().codigo == 0
+    toc, nova = livro.le("_toc.yml"), livro.raiz / "book/oficina/nova.md"
+    try:
+        livro.escreve("_toc.yml", toc.replace("      - file: book/oficina/fabrica\n",
+                      "      - file: book/oficina/fabrica\n      - file: book/oficina/nova\n"))  # fmt: skip
+        nova.write_text("(sec-nova)=\n# Novidade\n\nVeja {ref}`cap-tres` e {ref}`sec-nova`.\n", "utf-8")
+        uma = livro.constroi("--pagina", "nova")
+        assert uma.codigo == 0, uma
+        html = livro.le("_build/html/book/oficina/nova.html")
+        assert "Veja <a" in html and "Novidade" in html and 'section-number">B' in html
+    finally:
+        livro.escreve("_toc.yml", toc)
+        nova.unlink()
+        assert livro.constroi().codigo == 0
+
+
 @pytest.mark.parametrize(
     ("pedido", "frase"),
     [

@@ -220,6 +220,7 @@ def test_sem_o_livro_construido_diz_o_que_rodar_antes(tmp_path):
 )
 def test_make_pagina_serve_a_nao_ser_que_se_peca_o_contrario(pedido, comando):
     dito = subprocess.run(
-        ["make", "-n", "pagina", *pedido], cwd=REPO, text=True, capture_output=True, encoding="utf-8",
+        ["make", "-n", "--no-print-directory", "pagina", *pedido], cwd=REPO, text=True,
+        capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert dito.stdout.rstrip("\n").endswith(comando), dito

@@ -268,9 +268,8 @@ def test_o_rodape_diz_a_versao_e_as_licencas() -> None:
 
 def test_as_ligacoes_ao_colab_da_pagina_inicial_existem() -> None:
     prefixo = enderecos().colab("")
-    ao_colab = [
-        a.atributos["href"] for a in artigo("book/index").todos("a") if "colab" in a.atributos["href"]
-    ]
+    ligacoes = [a.atributos["href"] for a in artigo("book/index").todos("a")]
+    ao_colab = [destino for destino in ligacoes if "colab." in destino.partition("/blob/")[0]]
     assert ao_colab
     for endereco in ao_colab:
         assert (RAIZ / endereco.removeprefix(prefixo)).is_file(), endereco

@@ -192,8 +192,8 @@ def _known() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
 def cast_of(text: str) -> dict[str, set[str]]:
     """Os nomes do elenco que o texto diz, e de que bichos ou gentes cada um é.
 
-    >>> cast_of("Um gato de passos curtos chamado Bino viu a raposa Lia.")
-    {'Bino': {'gato'}, 'Lia': {'raposa'}}
+    >>> cast_of("Um gato de passos curtos chamado Bino viu a raposa Dora.")
+    {'Bino': {'gato'}, 'Dora': {'raposa'}}
     """
     names, kinds, _ = _known()
     found: dict[str, set[str]] = {n: set() for n in _WORD.findall(text) if n in names}
@@ -215,7 +215,7 @@ def keeps_the_cast(text: str) -> bool:
     O primeiro nome tem de voltar, ele ou a sua espécie; cada um dos outros tem de ser
     apresentado («a raposa Lia», «um gato chamado Bino»), e de uma espécie só.
 
-    >>> [keeps_the_cast(f"A raposa Lia riu. {t}") for t in ("Lia saiu.", "Bino riu.")]
+    >>> [keeps_the_cast(f"A raposa Dora riu. {t}") for t in ("Dora saiu.", "Bino riu.")]
     [True, False]
     """
     said, cast = Counter(words(text)), cast_of(text)
