@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from data.fazer.conversa import mede, treina
-from data.fazer.conversa.historias import compose_story
+from data.fazer.conversa.historias import compose_story, family_split, nome_inventado
+from data.fazer.conversa.muon import Muon
 from data.fazer.conversa.provas import Probe, evaluation_sets
 from homellm.model import GPTConfig
 from homellm.weights import load_pretrained
@@ -33,9 +34,9 @@ def pequeno(monkeypatch):
     monkeypatch.setattr(treina, "conversations", lambda n, *a: conversas(min(n, 40), *a))
 
 
-def test_a_receita_vai_das_historias_a_conversa(pequeno, tmp_path, capsys):
+def test_as_duas_receitas_dao_modelos(pequeno, tmp_path, capsys):
     treina.main(["historias-mini", "--saida", str(tmp_path / "h")])
-    treina.main(["conversa-mini", "--saida", str(tmp_path / "c"), "--de", str(tmp_path / "h" / "modelo")])
+    treina.main(["conversa-mini", "--saida", str(tmp_path / "c")])
     modelo, tokenizer = load_pretrained(tmp_path / "c" / "modelo")
     assert modelo.config.vocab_size == tokenizer.vocab_size == 700
     assert {p.dtype for p in modelo.parameters()} == {torch.float32}
@@ -84,6 +85,7 @@ def test_o_elenco_das_historias_do_gerador_se_guarda():
         ("Um gato chamado Bino viu a lua. Bino chamou Lia.", False),  # quem é Lia?
         ("Um gato chamado Bino viu a lua. O sapo Bino miou.", False),  # virou sapo
         ("Um gato chamado Bino viu a lua. Bino chamou Zortrac.", False),  # não é nome
+        ("Um gato chamado Vutipo viu a lua. E Vutipo miou.", True),  # inventado
         ("Choveu o dia todo.", False),  # ninguém
     ],
 )
@@ -137,3 +139,38 @@ def test_fora_do_treino_nao_ha_falhas():
     inteiras = treina.dialogues(treina.SEEDS["test"], 20, "test")
     falas = [[t.user for t in d.turns] for d in inteiras]
     assert [[f for f, _ in d.turnos] for d in treina.conversations(20, "test")] == falas
+
+
+@pytest.mark.parametrize("forma", [(6, 6), (24, 6), (6, 24)])
+def test_o_muon_da_o_passo_do_pytorch(forma):
+    torch.manual_seed(0)
+    nosso = torch.nn.Linear(forma[1], forma[0], bias=False)
+    deles = torch.nn.Parameter(nosso.weight.detach().clone())
+    oraculo = torch.optim.Muon([deles], lr=0.02, weight_decay=0.1, adjust_lr_fn="original")
+    otimizador = Muon(nosso, lr=0.02, weight_decay=0.1)
+    for _ in range(4):
+        nosso.weight.grad = torch.randn(forma)
+        deles.grad = nosso.weight.grad.clone()
+        otimizador.step()
+        oraculo.step()
+    torch.testing.assert_close(nosso.weight, deles, rtol=0, atol=2e-3)
+
+
+def test_fora_das_matrizes_o_muon_e_o_adam():
+    torch.manual_seed(0)
+    nosso = torch.nn.Embedding(5, 3)
+    deles = torch.nn.Parameter(nosso.weight.detach().clone())
+    oraculo = torch.optim.Adam([deles], lr=0.003, betas=(0.9, 0.98))
+    otimizador = Muon(nosso, lr=0.02)
+    for _ in range(4):
+        nosso.weight.grad = torch.randn(5, 3)
+        deles.grad = nosso.weight.grad.clone()
+        otimizador.step()
+        oraculo.step()
+    torch.testing.assert_close(nosso.weight, deles)
+
+
+def test_o_nome_inventado_e_so_do_treino():
+    nomes = [nome_inventado(random.Random(n), "fm"[n % 2]) for n in range(300)]
+    assert len(set(nomes)) > 150
+    assert {family_split("nome", n) for n in nomes} == {"train"}

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 from .banco import ANY, STORY, Bank, Intent, Item
-from .historias import Split, Story
+from .historias import INVENTADOS, Split, Story, nome_inventado
 from .texto import fill, pick
 
 REPEATABLE = ("piada", "trava-lingua", "verso", "elogio-a-pedido", "adivinha")
@@ -83,9 +83,11 @@ class Talk:
     gender: str = ""
 
     def __post_init__(self) -> None:
-        """Sorteia quem fala: o nome decide o gênero."""
+        """Sorteia quem fala: o nome, às vezes inventado no treino, decide o gênero."""
         name = pick(self.rng, self.bank.listed("nomes", self.split))
         self.name, self.gender = name["nome"], name["genero"]
+        if self.split == "train" and self.rng.random() < INVENTADOS:
+            self.name = nome_inventado(self.rng, self.gender)
 
     # -------------------------------------------------------------- o estado
 

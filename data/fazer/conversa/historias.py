@@ -87,6 +87,30 @@ def family_split(group: str, name: str) -> Split:
     return "test" if share < 0.15 else "validation" if share < 0.25 else "train"
 
 
+SILABAS = (
+    "ba be bi bo ca co cu da de di do fa fe fi fu ga go gui ja jo ju la le li lo lu ma me mi mo mu na ne ni "
+    "no pa pe pi po ra ri ro sa se si so ta te ti to tu va ve vi vo za zé zi zu"
+).split()
+FINAIS = {"f": "lana mira nela nica rina sinha bela", "m": "lano miro nelo nico rino sinho belo"}
+INVENTADOS = 0.35
+"""Com que frequência, no treino, o nome é inventado: o que nunca se viu só se pode copiar."""
+
+
+def nome_inventado(rng: random.Random, genero: str) -> str:
+    """Um nome de duas a quatro sílabas que não é de lista nenhuma, só para o treino.
+
+    >>> nome_inventado(random.Random(0), "f")
+    'Tibina'
+    """
+    while True:
+        comeco = "".join(rng.sample(SILABAS, rng.choice((1, 1, 2))))
+        curto = rng.choice(("na", "ra", "la", "ca") if genero == "f" else ("no", "ro", "lo", "co"))
+        fim = rng.choice((curto, curto, *FINAIS[genero].split()))
+        nome = (comeco + fim).capitalize()
+        if family_split("nome", nome) == "train":
+            return nome
+
+
 @dataclass(frozen=True)
 class Termo:
     """Um substantivo (ou, sem gênero, uma expressão pronta) que entra numa história.
@@ -558,6 +582,9 @@ def _sorteia(
         iniciais = {p.nome[0] for p in papeis.values()}
         nomes = elenco.nomes_de(tipos[papel].genero, de["cast"])
         nome = rng.choice([n for n in nomes if n[0] not in iniciais])
+        if de["cast"] == "train" and rng.random() < INVENTADOS:
+            outro = nome_inventado(rng, tipos[papel].genero)
+            nome = nome if outro[0] in iniciais else outro
         papeis[papel] = Personagem(nome, tipos[papel])
     coisas: dict[str, Termo] = {}
     for banco, nome in pedido.items():

@@ -196,17 +196,19 @@ def cast_of(text: str) -> dict[str, set[str]]:
     {'Bino': {'gato'}, 'Dora': {'raposa'}}
     """
     names, kinds, _ = _known()
-    found: dict[str, set[str]] = {n: set() for n in _WORD.findall(text) if n in names}
-    for name in found:
+    found: dict[str, set[str]] = {}
+    for name in {w for w in _WORD.findall(text) if w in names or w in _INSIDE.findall(text)}:
         before = re.findall(rf"((?:[\w-]+ ){{1,5}})chamad[oa] {name}\b|([\w-]+) {name}\b", text)
-        found[name] = set(" ".join(map(" ".join, before)).split()) & kinds
+        kind = set(" ".join(map(" ".join, before)).split()) & kinds
+        if kind or name in names:  # um nome inventado só conta se alguém o apresenta
+            found[name] = kind
     return found
 
 
 def strangers(text: str) -> list[str]:
-    """As maiúsculas no meio da frase que não são do elenco nem das histórias de treino."""
-    names, _, others = _known()
-    return [w for w in _INSIDE.findall(text) if w not in names | others]
+    """As maiúsculas no meio da frase que ninguém apresenta, nem o treino escreve assim."""
+    _, _, others = _known()
+    return [w for w in _INSIDE.findall(text) if w not in others.union(cast_of(text))]
 
 
 def keeps_the_cast(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Treina os modelos do Seu Gota: o que conta histórias e, a partir dele, o que conversa.
+"""Treina os modelos do Seu Gota: o que conta histórias e o que conversa.
 
     python -m data.fazer.conversa.treina historias-mini --saida DIR
-    python -m data.fazer.conversa.treina conversa-mini --saida DIR --de DIR/modelo
+    python -m data.fazer.conversa.treina conversa-mini --saida DIR
 
 O texto é composto na hora, do split de treino, e é o mesmo em qualquer máquina. Cada
 comando pode ser interrompido e repetido com os mesmos argumentos: continua de onde
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homellm import attention
+from homellm import attention, training
 from homellm.corpus import Dialogue
 from homellm.data import TokenFileDataset, create_dataloader, write_token_file
 from homellm.device import choose_device
@@ -30,33 +30,35 @@ from homellm.instruction import finetune_instructions, respond
 from homellm.model import GPT, GPTConfig, LanguageModel
 from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
 from homellm.training import History, TrainConfig, train
-from homellm.weights import load_pretrained, save_pretrained
+from homellm.weights import save_pretrained
 
 from .banco import Bank
 from .conversas import Turn, dialogues
 from .familias import family_key
 from .historias import Split, compose_story, load
+from .muon import Muon
 
 SIZES = GPTConfig(
     vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6
 )
-STORIES, DIALOGUES = 65_000, 150_000
-BATCH = 4096  # tokens por passo
+STORIES, DIALOGUES = 40_000, 120_000
+BATCH = 2048  # tokens por passo
 STORY_TRAINING = TrainConfig(
-    learning_rate=3e-3, warmup_steps=200, final_lr=0.02, eval_every=250,
+    learning_rate=0.02, warmup_steps=100, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
-CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3, max_steps=3600)
+CHAT_TRAINING = replace(STORY_TRAINING, max_steps=6500)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
 @contextmanager
-def float32_attention() -> Iterator[None]:
-    """A atenção em fp32, o resto como estiver: na CPU, a volta dela em bf16 é lenta.
+def quick() -> Iterator[None]:
+    """O treino depressa na CPU: o otimizador é o Muon, e a atenção fica em fp32.
 
-    Com sequências de uns cem tokens, o passo inteiro leva 0,6 do tempo.
+    A volta da atenção em bf16 é lenta ali: com sequências de uns cem tokens, o passo
+    inteiro leva 0,6 do tempo.
     """
-    plain = attention.causal_attention
+    plain, usual = attention.causal_attention, training.create_optimizer
 
     def exact(q: Tensor, k: Tensor, v: Tensor, *args: Any, **options: Any) -> Tensor:
         with torch.autocast(q.device.type, enabled=False):
@@ -64,10 +66,13 @@ def float32_attention() -> Iterator[None]:
             return plain(*parts, *args, **options).to(q.dtype)
 
     attention.causal_attention = exact
+    training.create_optimizer = lambda model, config: Muon(
+        model, config.learning_rate, weight_decay=config.weight_decay
+    )
     try:
         yield
     finally:
-        attention.causal_attention = plain
+        attention.causal_attention, training.create_optimizer = plain, usual
 
 
 def stories(count: int, split: Split = "train", unseen: bool = True) -> Iterator[str]:
@@ -124,12 +129,17 @@ def train_tokenizer() -> BPETokenizer:
     return BPETokenizer.train(texts, SIZES.vocab_size, SPECIAL_TOKENS)
 
 
-def _prepare(output: Path) -> BPETokenizer:
-    """O tokenizer e os ids das histórias, que se gravam uma vez."""
+def _tokenizer(output: Path) -> BPETokenizer:
+    """O tokenizer, que se treina e grava uma vez."""
     output.mkdir(parents=True, exist_ok=True)
     if not (output / "tokenizer.json").exists():
         train_tokenizer().save(output / "tokenizer.json")
-    tokenizer = BPETokenizer.load(output / "tokenizer.json")
+    return BPETokenizer.load(output / "tokenizer.json")
+
+
+def _prepare(output: Path) -> BPETokenizer:
+    """O tokenizer e os ids das histórias, que se gravam uma vez."""
+    tokenizer = _tokenizer(output)
     end = end_id(tokenizer)
     for split, count in (("train", STORIES), ("validation", 400)):
         path = output / f"{split}.npy"
@@ -162,28 +172,35 @@ def train_stories(output: Path) -> History:
         )  # fmt: skip
         print(f"passo {step}: {text!r}", flush=True)
 
-    history = train(
-        model, *loaders, STORY_TRAINING, checkpoint=output / "treino.safetensors",
-        resume=True, on_eval=report,
-    )  # fmt: skip
+    with quick():
+        history = train(
+            model, *loaders, STORY_TRAINING, checkpoint=output / "treino.safetensors",
+            resume=True, on_eval=report,
+        )  # fmt: skip
     return _finish(model, tokenizer, output, history)
 
 
-def train_chat(output: Path, start: str) -> History:
-    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes: 3.600 lotes delas."""
-    output.mkdir(parents=True, exist_ok=True)
-    model, tokenizer = load_pretrained(start)
-    model.to(choose_device())
+def train_chat(output: Path) -> History:
+    """O treino do `conversa-mini`, do zero, por conversas todas diferentes.
+
+    A perda cobra também o pedido: no mesmo passo, o modelo aprende a língua de quem
+    pergunta.
+    """
+    tokenizer = _tokenizer(output)
+    torch.manual_seed(0)
+    model = GPT(replace(SIZES, vocab_size=tokenizer.vocab_size)).to(choose_device())
 
     def report(step: int, model: LanguageModel) -> None:
+        save_pretrained(model, tokenizer, output / "provisorio", dtype=torch.float16)
         for ask in ("oi, tudo bem?", "qual a capital da bahia", "quanto é 7 + 5?"):
             print(f"passo {step}: {ask} — {respond(model, tokenizer, ask)}", flush=True)
 
     rows, held_out = conversations(DIALOGUES), conversations(400, "validation")
-    with float32_attention():
+    with quick():
         history = finetune_instructions(
             model, tokenizer, rows, held_out, CHAT_TRAINING, batch_tokens=BATCH,
-            checkpoint=output / "treino.safetensors", resume=True, on_eval=report,
+            response_only=False, checkpoint=output / "treino.safetensors", resume=True,
+            on_eval=report,
         )  # fmt: skip
     return _finish(model, tokenizer, output, history)
 
@@ -209,14 +226,11 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Treina os modelos do Seu Gota.")
     parser.add_argument("modelo", choices=("historias-mini", "conversa-mini"))
     parser.add_argument("--saida", type=Path, required=True, help="pasta de tudo")
-    parser.add_argument(
-        "--de", default="historias-mini", help="pasta ou nome do modelo de que se parte"
-    )
     options = parser.parse_args(args)
     if options.modelo == "historias-mini":
         train_stories(options.saida)
     else:
-        train_chat(options.saida, options.de)
+        train_chat(options.saida)
 
 
 if __name__ == "__main__":
