@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 1536e527159f5695116ac39e485dbcefeae52f6d9b0c58486c62c16c0895a6e7
+# sha256 do que segue: 853b316a779f5163c45da0b3e09ca1779c8bddb6c390b3aa0bb8bcc9305b4fdc
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -345,30 +345,6 @@ def score_families(
     return scores
 
 
-def byte_tokenizer() -> BPETokenizer:
-    """Um tokenizer sem fusões: os 256 bytes e as quatro marcas. Com ele se veem letras.
-
-    >>> byte_tokenizer().encode("pão")
-    [112, 195, 163, 111]
-    """
-    marks = {mark: 256 + n for n, mark in enumerate(SPECIAL_TOKENS)}
-    return BPETokenizer({bytes([b]): b for b in range(256)}, marks)
-
-
-def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """Documentos: uma linha de uma a quatro palavras sorteadas, de duas a quatro vezes.
-
-    Da segunda vez em diante, só acerta a próxima letra quem olha para trás: o exercício
-    ensina a copiar.
-
-    >>> echo_lines(["sol", "lua"], 2, seed=1)
-    ['lua lua\\nlua lua', 'sol lua sol\\nsol lua sol\\nsol lua sol']
-    """
-    rng = random.Random(seed)
-    lines = (" ".join(rng.choices(words, k=rng.randint(1, 4))) for _ in range(count))
-    return ["\n".join([line] * rng.randint(2, 4)) for line in lines]
-
-
 class Chat:
     """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
@@ -469,3 +445,27 @@ def respond(
     """
     chat = Chat(model, tokenizer, system, **options)
     return chat.send(join_request(instruction, input))
+
+
+def byte_tokenizer() -> BPETokenizer:
+    """Um tokenizer sem fusões: os 256 bytes e as quatro marcas. Com ele se veem letras.
+
+    >>> byte_tokenizer().encode("pão")
+    [112, 195, 163, 111]
+    """
+    marks = {mark: 256 + n for n, mark in enumerate(SPECIAL_TOKENS)}
+    return BPETokenizer({bytes([b]): b for b in range(256)}, marks)
+
+
+def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
+    """Documentos: uma linha de uma a quatro palavras sorteadas, de duas a quatro vezes.
+
+    Da segunda vez em diante, só acerta a próxima letra quem olha para trás: o exercício
+    ensina a copiar.
+
+    >>> echo_lines(["sol", "lua"], 2, seed=1)
+    ['lua lua\\nlua lua', 'sol lua sol\\nsol lua sol\\nsol lua sol']
+    """
+    rng = random.Random(seed)
+    lines = (" ".join(rng.choices(words, k=rng.randint(1, 4))) for _ in range(count))
+    return ["\n".join([line] * rng.randint(2, 4)) for line in lines]
