@@ -3,17 +3,18 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
 # as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
-CONFERENCIAS := livro exemplos tipos estilo fluxos versao
+CONFERENCIAS := livro exemplos tipos docstrings estilo fluxos versao
 
 .DEFAULT_GOAL := ajuda
 .PHONY: ajuda livro pagina novo-capitulo postagem teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
 
 ajuda:
 	@echo "make livro      constrói o livro e diz onde ele está"
-	@echo "make pagina     constrói uma página só, depois do livro: make pagina p=03"
+	@echo "make pagina     depois do livro, constrói e serve uma página, e a recarrega a cada gravação: make pagina p=03"
+	@echo "                (só constrói e sai: make pagina p=03 servir=nao)"
 	@echo "make postagem   leva um post do diário para o Medium e o Dev.to: make postagem capitulo=02"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
-	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, doctests"
+	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, docstrings, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
 	@echo 'make novo-capitulo titulo="…"   começa um capítulo, com testes e as entradas dele'
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
@@ -24,7 +25,11 @@ livro:
 
 pagina:
 	@$(PYTHON) ferramentas/ambiente.py livro
+ifneq ($(filter nao não,$(servir)),)
 	@$(PY) -m ferramentas.construir --pagina "$(p)"
+else
+	@exec $(PY) -m ferramentas.servidor "$(p)" --porta $(PORTA)
+endif
 
 # o que se escreve na linha do make chega pelo ambiente: o título pode ter aspas
 novo-capitulo:
@@ -51,6 +56,8 @@ confere-exemplos:
 	@$(PY) -m pytest -q --doctest-modules homellm ferramentas data/fazer/*.py
 confere-tipos:
 	@$(PY) -m mypy
+confere-docstrings:
+	@$(PY) -m ferramentas.docstrings
 confere-estilo:
 	@$(PY) -m ruff check .
 confere-fluxos:
@@ -59,9 +66,8 @@ confere-versao:
 	@$(PY) -m ferramentas.versao
 
 servir:
-	@test -f _build/html/index.html || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
-	@echo "O livro está em http://localhost:$(PORTA)  (Ctrl-C encerra)"
-	@$(PY) -m http.server $(PORTA) --bind 127.0.0.1 --directory _build/html
+	@test -x $(PY) || { echo "O site ainda não foi construído. Rode antes: make livro"; exit 1; }
+	@exec $(PY) -m ferramentas.servidor --porta $(PORTA)
 
 limpar:
 	rm -rf _build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -31,19 +31,20 @@ from pathlib import Path
 from ferramentas import lint
 from ferramentas.avisos import EmPortugues
 from ferramentas.livro import (
+    CONSTRUCAO,
+    DOCTREES,
     RAIZ,
+    SITE,
     ErroDoLivro,
     acha_pagina,
     caminho_do_caderno,
+    exige_o_livro,
     grava,
     nome_da_pagina,
     paginas,
 )
 from ferramentas.tangle import compara, escreve, extrai
 
-CONSTRUCAO = RAIZ / "_build"
-SITE = CONSTRUCAO / "html"
-DOCTREES = CONSTRUCAO / ".doctrees"
 FONTES = ("_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml", "CITATION.cff", "CHANGELOG.md",
           "_static", "_templates", "book", "data", "ferramentas", "homellm")  # fmt: skip
 
@@ -250,6 +251,7 @@ def main(argumentos: list[str] | None = None) -> int:
     escolha.add_argument("--so-site", action="store_true", help="constrói só o site, se não está em dia")
     escolha.add_argument("--cadernos", action="store_true", help="gera só os notebooks")
     escolha.add_argument("--confere", action="store_true", help="compara pacote e notebooks, sem escrever")
+    opcoes.add_argument("--servida", metavar="ENDERECO", help="onde se lê o que se constrói")
     escolhidas = opcoes.parse_args(argumentos)
     inicio = time.monotonic()
     try:
@@ -265,8 +267,8 @@ def main(argumentos: list[str] | None = None) -> int:
                 escreve_cadernos(sem_executar())
                 return 0
             so = acha_pagina(escolhidas.pagina) if escolhidas.pagina is not None else None
-            if so and not (DOCTREES / "citaveis").exists():
-                raise ErroDoLivro("uma página só se constrói depois do livro inteiro: rode antes make livro")
+            if so:
+                exige_o_livro()
             if escolhidas.so_site and em_dia(soma_das_fontes()):
                 print("O site está em dia.")
                 return 0
@@ -281,8 +283,10 @@ def main(argumentos: list[str] | None = None) -> int:
         )
         return 130
     oque, pagina = ("A página está pronta", so) if so else ("O livro está pronto", "book/index")
-    print(f"\n{oque} ({time.monotonic() - inicio:.0f} s): {(SITE / f'{pagina}.html').as_uri()}")
-    print("Para ler no navegador: make servir")
+    onde = escolhidas.servida or f"{SITE.as_uri()}/"
+    print(f"\n{oque} ({time.monotonic() - inicio:.0f} s): {onde}{pagina}.html")
+    if not escolhidas.servida:
+        print("Para ler no navegador: make servir")
     return 0
 
 

@@ -12,6 +12,9 @@ import yaml
 
 RAIZ = Path(__file__).resolve().parents[1]
 PACOTE = "homellm"
+CONSTRUCAO = RAIZ / "_build"
+SITE = CONSTRUCAO / "html"
+DOCTREES = CONSTRUCAO / ".doctrees"
 
 
 class ErroDoLivro(Exception):
@@ -155,6 +158,12 @@ def acha_pagina(pedido: str, raiz: Path = RAIZ) -> str:
         oque = "mais de uma página começa assim" if achados else "não há página com esse nome"
         raise ErroDoLivro(f"página {pedido!r}: {oque}; escolha uma destas: {lista}")
     return achados[0]
+
+
+def exige_o_livro() -> None:
+    """Erro se o livro ainda não foi construído inteiro."""
+    if not (DOCTREES / "citaveis").exists():
+        raise ErroDoLivro("antes de uma página só, ou de servir o livro, construa-o uma vez: make livro")
 
 
 def numero_do_capitulo(docname: str) -> int | None:

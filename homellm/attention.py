@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-atencao.md.
-# sha256 do que segue: a3e97868a8c888646f5b554684e3e13a6c7c95d36942aa59135e529a9a071712
+# sha256 do que segue: 092e61082c5860c7e317b142368b6a0a8dc8f43cdf5533b9881951b11bbb48d4
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
 Segue “Attention Is All You Need” (Vaswani et al., 2017), com a máscara causal do GPT.
@@ -31,6 +31,10 @@ def causal_attention(
     antes. `mask`, booleana `(T, S)`, troca essa regra: onde é `True`, olha.
 
     Erros: `ValueError` se há menos chaves que consultas, e nenhuma máscara.
+
+    >>> q = k = v = torch.eye(2)  # a primeira posição só vê a si; a segunda, as duas
+    >>> causal_attention(q, k, v)[0].tolist()
+    [1.0, 0.0]
     """
     T, S = q.shape[-2], k.shape[-2]
     if mask is None and T > S:
@@ -42,7 +46,7 @@ def causal_attention(
 
 
 class MultiHeadAttention(nn.Module):
-    """Atenção causal com `n_heads` cabeças em paralelo.
+    """Atenção causal com `n_heads` cabeças em paralelo (Vaswani et al., 2017).
 
     Args:
         emb_dim: C, o tamanho do vetor de cada posição; múltiplo de `n_heads`.
@@ -51,9 +55,8 @@ class MultiHeadAttention(nn.Module):
         dropout: fração dos pesos de atenção zerada no treino, em [0, 1).
         qkv_bias: se as projeções de consulta, chave e valor somam um viés.
 
-    Raises:
-        ValueError: tamanhos menores que 1, `emb_dim` que não se divide por `n_heads`,
-            dropout fora de [0, 1).
+    Erros: `ValueError` se há tamanhos menores que 1, `emb_dim` que não se divide por
+    `n_heads`, ou dropout fora de [0, 1).
     """
 
     def __init__(

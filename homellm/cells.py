@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
-# sha256 do que segue: 88556a66a1a88dbb34fb0f980c1d65fd393726eacf760e668378d5e6f35a79c2
+# sha256 do que segue: be908adb630f9823f6c5656f9f01a52d11c7f1f3ae5f6aca2e643df9c05f8c62
 """Uma classe que cresce de célula em célula, como nas páginas do livro."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-Member = TypeVar("Member")
+Member = TypeVar("Member")  # o que se guarda na classe
 
 
 def add_to_class(cls: type) -> Callable[[Member], Member]:
@@ -15,6 +15,9 @@ def add_to_class(cls: type) -> Callable[[Member], Member]:
 
     Com `@property`, `@classmethod` ou `@staticmethod`, fica acima deles. Um objeto que
     já existe também ganha o método.
+
+    Erros: `TypeError` se não vem uma classe, ou se o decorador não está acima de uma
+    função.
 
     >>> class Ledger: ...
     >>> @add_to_class(Ledger)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: c135e1047bf63c5d41d5c0a18fa507360f102beff53ebc9311bb9ffb7c35c9b3
+# sha256 do que segue: f2e51f4eaf7eae296b1736fcc8a2a7a457d9920850ea8140c4571f799674f73d
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -32,9 +32,9 @@ from homellm.files import compare_tensors, reading_tensors, replacing
 from homellm.loss import Batch
 from homellm.model import unwrap
 
-CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 2
-State = dict[str, Any]
-Tensors = dict[str, torch.Tensor]
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "homellm-treino", 2  # vão no cabeçalho
+State = dict[str, Any]  # o que cabe em JSON
+Tensors = dict[str, torch.Tensor]  # nome → tensor
 
 
 def _pack(value: Any, name: str, tensors: Tensors) -> Any:
@@ -211,7 +211,10 @@ def _read_optimizer(
 
 
 def check_rng(state: Any, name: str) -> None:
-    """`ValueError` se `state` não é o estado de um gerador de sorteios da CPU."""
+    """Confere que `state` é o estado de um gerador de sorteios da CPU.
+
+    Erros: `ValueError`, com `name`, se não é.
+    """
     try:
         torch.Generator().set_state(state)
     except (RuntimeError, TypeError) as error:
@@ -299,10 +302,14 @@ def generator_of(loader: Any) -> torch.Generator | None:
 def resumable(
     loader: Any, position: Position, resume_rng: torch.Tensor | None = None
 ) -> Iterator[Batch]:
-    """Os lotes, época após época, a partir de `position`, que é mantida em dia.
+    """Os lotes (cada um, um `Batch`), época após época, a partir de `position`, que é
+    mantida em dia.
 
     Num recomeço, refaz a ordem da época, pula os lotes usados e só então devolve o
     gerador global a `resume_rng`, o estado em que estava quando o treino parou.
+
+    Erros: `ValueError` se o carregador não tem lote algum, ou se a posição passa do fim
+    da época.
     """
     skip, generator = position.batch, generator_of(loader)
     if skip and position.rng is not None:

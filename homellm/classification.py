@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
-# sha256 do que segue: 3a237e0b8ca5c6726389e6be37334f013aa3d696ca99c8f8d169bb3e570ff0c7
+# sha256 do que segue: 7f2a04afde598cfa4ddd9a59f776b83b217d376bad5be2db455799d89414b03f
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
@@ -157,7 +157,8 @@ class ClassificationDataset(Dataset):
     `rotulos` traz um nome por texto; `labels`, os nomes na ordem das classes do modelo.
 
     Erros: `ValueError` se os comprimentos não casam, se não há textos, se `labels`
-    repete um nome, ou se há rótulo fora de `labels`.
+    repete um nome, ou se há rótulo fora de `labels`; `TypeError` se um dos textos não é
+    texto; os de `encode_framed`.
     """
 
     def __init__(
@@ -201,6 +202,8 @@ def collate_classification(
     T é o do texto mais longo. O preenchimento fica à direita e pode ser qualquer id do
     vocabulário: a atenção causal não deixa nenhum token do texto olhar para ele.
 
+    Erros: `ValueError` se o lote está vazio, ou se há nele um texto sem nenhum id.
+
     >>> items = [(torch.tensor([7, 8, 9]), 1), (torch.tensor([5]), 0)]
     >>> collate_classification(items)[0].tolist()
     [[7, 8, 9], [5, 0, 0]]
@@ -218,7 +221,10 @@ def create_classification_loader(
     shuffle: bool = True,
     seed: int = 0,
 ) -> DataLoader:
-    """Lotes de `collate_classification`; com `shuffle`, os de `LengthBatches`."""
+    """Lotes de `collate_classification`; com `shuffle`, os de `LengthBatches`.
+
+    Erros: os de `LengthBatches`.
+    """
     if not shuffle:
         return DataLoader(dataset, batch_size, collate_fn=collate_classification)
     batches = LengthBatches(dataset.lengths, batch_size=batch_size, seed=seed)
@@ -236,6 +242,8 @@ class GPTClassifier(nn.Module):
     `gpt` é um `GPT`, ou qualquer modelo com `features`, `head` e `config`; o que se
     ajusta é uma cópia dele, no mesmo dispositivo e no mesmo tipo. `labels` dá nome às
     classes (sem ele, "0", "1", …).
+
+    Trocar a cabeça e ajustar o resto é o que fez o GPT-1 (Radford et al., 2018).
 
     Erros: `ValueError` se `n_classes` é menor que 2, ou se `labels` não são `n_classes`
     nomes diferentes.
@@ -336,7 +344,12 @@ def add_token_noise(
 ) -> torch.Tensor:
     """Troca cada token de dentro do texto por um id sorteado, com probabilidade `rate`.
 
-    `(B, T) → (B, T)`. As duas pontas de cada texto e o preenchimento ficam como estão.
+    `(B, T) → (B, T)`. É parente do *dropout* de palavras (Iyyer et al., 2015). As duas
+    pontas de cada texto e o preenchimento ficam como estão.
+
+    >>> ids, lengths = torch.tensor([[9, 5, 9, 0]]), torch.tensor([3])
+    >>> add_token_noise(ids, lengths, rate=1.0, vocab_size=1).tolist()
+    [[9, 0, 9, 0]]
     """
     positions = torch.arange(ids.shape[1], device=ids.device)
     inside = (positions > 0) & (positions < lengths[:, None] - 1)  # (B, T)
@@ -347,9 +360,10 @@ def add_token_noise(
 def classification_loss(
     model: nn.Module, batch: Batch, token_noise: float = 0.0
 ) -> torch.Tensor:
-    """Entropia cruzada média, em nats por texto, de um `collate_classification`.
+    """Entropia cruzada média, um escalar, em nats por texto.
 
-    `token_noise` é a taxa de `add_token_noise`, e só vale enquanto o modelo treina.
+    O `batch` é o de `collate_classification`. `token_noise` é a taxa de
+    `add_token_noise`, e só vale enquanto o modelo treina.
     """
     ids, lengths, classes = batch
     if token_noise and model.training:
@@ -455,7 +469,8 @@ def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPEToken
     `"spam-mini"`, `"sentimento-mini"`.
 
     Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
-    estragados, não casam, ou são de um modelo de linguagem.
+    estragados, não casam, ou são de um modelo de linguagem; `OSError` se não se
+    consegue ler.
     """
     folder = find_model(name_or_folder)
     description, path = read_description(folder), folder / "config.json"
@@ -488,8 +503,8 @@ def calibration_table(
 ) -> list[tuple[float, float, int]]:
     """Junta as previsões por confiança, em `n_bins` faixas iguais de 0 a 1.
 
-    Cada linha é (confiança média, fração de acertos, quantas); as faixas vazias ficam
-    de fora.
+    É a tabela do diagrama de confiabilidade (Guo et al., 2017). Cada linha é (confiança
+    média, fração de acertos, quantas); as faixas vazias ficam de fora.
 
     Erros: `ValueError` se não há uma confiança de 0 a 1 para cada acerto ou erro, ou se
     `n_bins` não é ao menos 1.

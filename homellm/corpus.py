@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: a4a9c909d5cdedd030f12cdd67f81c33899a14cea61de4c20646d2f51c250f82
+# sha256 do que segue: 09394c1f3d51b6857ce0aad5feb640dbfe3fdf3aabe7f0730bb687b7d8f2c164
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -33,6 +33,7 @@ from homellm.files import read_text
 __all__ = [
     "DATASETS",
     "GUTENBERG_SHELF",
+    "LEVELS",
     "MANIFEST",
     "SPLITS",
     "Dialogue",
@@ -51,7 +52,8 @@ __all__ = [
     "read_table",
 ]
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # as partes de cada conjunto
+LEVELS = ("simples", "dificil")  # os de um texto com rótulo
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,8 @@ def read_stories(path: str | Path) -> list[Story]:
     Cada texto começa em `# Título`, e segue com `forma:`, `tema:` e `split:`, uma por
     linha; depois, o corpo.
 
-    Raises:
-        ValueError: arquivo fora do formato ou que não é UTF-8; a mensagem traz arquivo
-            e linha.
+    Erros: `ValueError`, com arquivo e linha, se está fora do formato; os de
+    `read_text`.
     """
     path = Path(path)
     blocks: list[list[tuple[int, str]]] = []
@@ -136,13 +137,15 @@ def read_stories(path: str | Path) -> list[Story]:
 class Labeled:
     """Um texto com rótulo, de `spam` ou de `sentimento`.
 
-    A `familia` reúne os que contam a mesma história.
+    A `familia` reúne os que contam a mesma história. O `nivel` é o de quem lê: num
+    texto simples o rótulo salta aos olhos; o difícil foi escrito para dar trabalho.
     """
 
     texto: str
     rotulo: str
     familia: str
     split: str
+    nivel: str
 
 
 @dataclass(frozen=True)
@@ -208,12 +211,11 @@ def read_table(
 ) -> list[Any]:
     """Lê um arquivo `.jsonl`, um objeto por linha; `kind` é a dataclass dos registros.
 
-    Raises:
-        ValueError: linha fora do formato ou arquivo que não é UTF-8; a mensagem traz
-            arquivo e linha.
+    Erros: `ValueError`, com arquivo e linha, se uma está fora do formato; os de
+    `read_text`.
     """
     names = [field.name for field in fields(kind)]
-    allowed = {"split": SPLITS, "rotulo": labels}
+    allowed = {"split": SPLITS, "rotulo": labels, "nivel": LEVELS}
     lines = read_text(path).split("\n")
     rows = []
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
@@ -239,6 +241,7 @@ def read_table(
 _FEELINGS = ("positivo", "negativo", "misto")
 DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquivo, leitor
     "contos": ("contos.txt", read_stories),
+    "microcontos": ("microcontos.txt", read_stories),
     "folhetim": ("folhetim.txt", read_stories),
     "spam": ("spam.jsonl", partial(read_table, kind=Labeled, labels=("spam", "ham"))),
     "sentimento": (
@@ -254,8 +257,7 @@ DATASETS: dict[str, tuple[str, Callable[..., list[Any]]]] = {  # nome → arquiv
 def data_path(filename: str) -> Path:
     """Caminho de um arquivo de dados, no pacote instalado ou no repositório.
 
-    Raises:
-        FileNotFoundError: o arquivo não veio com a instalação.
+    Erros: `FileNotFoundError` se o arquivo não veio com a instalação.
     """
     package = Path(homellm.__path__[0])
     for folder in (package / "_data", package.parent / "data"):
@@ -271,10 +273,8 @@ def data_path(filename: str) -> Path:
 def load_table(name: str, split: str | None = None) -> list[Any]:
     """Os registros de um conjunto, na ordem do arquivo; `split=None` devolve todos.
 
-    Raises:
-        ValueError: nome ou split desconhecidos (a mensagem lista os que existem) ou
-            arquivo malformado.
-        FileNotFoundError: o arquivo de dados não veio com a instalação.
+    Erros: `ValueError` se o nome ou o split é desconhecido (a mensagem lista os que
+    existem), ou se o arquivo está malformado; os de `data_path`.
     """
     if name not in DATASETS:
         raise ValueError(

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 47cf3e7517cda737f5fe4dc376b5196905aef4dc661d279e4e48753c20f4d06f
+# sha256 do que segue: e9e7bd3e7600db553deb462083066bc88c70260c14433cea70bec3c6831a108b
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader.
 
@@ -48,7 +48,7 @@ class SlidingWindowDataset(Dataset):
     id é alvo duas vezes.
 
     Erros: `ValueError` se `context_length` ou `stride` não são positivos, ou se não há
-    `T + 1` ids.
+    `T + 1` ids; `TypeError` se os ids não são inteiros.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ def create_dataloader(
     é descartado.
 
     Erros: `ValueError` se as janelas não enchem um lote, ou se falta (ou sobra)
-    `context_length`.
+    `context_length`; os de `SlidingWindowDataset`.
 
     >>> loader = create_dataloader(list(range(100)), batch_size=4, context_length=8)
     >>> [tuple(t.shape) for t in next(iter(loader))]
@@ -219,7 +219,8 @@ def write_token_file(path: str | Path, ids: Iterable[int], vocab_size: int) -> i
     65.536) ou uint32, little-endian. Um erro no meio não deixa arquivo.
 
     Erros: `ValueError` se algum id não cabe no vocabulário, ou se não há id algum;
-    `OSError` numa frase se o disco encheu ou a pasta não aceita gravação.
+    `TypeError` se não são inteiros; `OSError` numa frase se o disco encheu ou a pasta
+    não aceita gravação.
     """
     if not 1 <= vocab_size < 2**32:
         raise ValueError(
@@ -268,7 +269,8 @@ class TokenFileDataset(SlidingWindowDataset):
     tamanho que for (mapa de memória). Com `vocab_size`, um id que não cabe no
     vocabulário é um `ValueError` quando a janela dele é lida.
 
-    Erros: `ValueError` se o arquivo é outra coisa ou está truncado.
+    Erros: `FileNotFoundError` se o arquivo não existe; `ValueError` se é outra coisa ou
+    está truncado; os de `SlidingWindowDataset`.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: 81597f3bd868d0845f3a36b33921e33920b0c69e601daa76a26a6ad3124c89a7
+# sha256 do que segue: e7c70c17938c9a340e727286aef5a229218a2415a06f310a1553ecccdddfc14f
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 
 Com um processo, tudo aqui devolve o que recebe. A página “Treinar a sério”, da oficina,
@@ -31,23 +31,34 @@ def process() -> tuple[int, int]:
 
 
 def sum_across(value: torch.Tensor) -> torch.Tensor:
-    """A soma de `value` em todos os processos (feita no lugar)."""
+    """A soma de `value`, de qualquer forma, em todos os processos (feita no lugar).
+
+    >>> sum_across(torch.tensor([1.0, 2.0]))  # um processo só
+    tensor([1., 2.])
+    """
     if process()[1] > 1:
         dist.all_reduce(value)
     return value
 
 
 def any_across(flag: bool, device: torch.device) -> bool:
-    """Um processo interrompido interrompe todos."""
+    """Um processo interrompido interrompe todos.
+
+    >>> any_across(True, torch.device("cpu"))
+    True
+    """
     if process()[1] == 1:
         return flag
     return bool(sum_across(torch.tensor(float(flag), device=device)))
 
 
 def share(batch: Batch) -> Batch:
-    """As linhas do lote que cabem a este processo.
+    """As linhas que cabem a este processo de um `Batch` de B linhas.
 
     Erros: `ValueError` se o lote não se divide em partes iguais.
+
+    >>> [rows.shape for rows in share([torch.zeros(4, 3)])]  # um processo só
+    [torch.Size([4, 3])]
     """
     rank, world = process()
     if world == 1:
@@ -61,6 +72,8 @@ def share(batch: Batch) -> Batch:
 
 def shard(model: Any, dtype: torch.dtype) -> None:
     """Reparte o modelo (FSDP2): cada processo fica com uma fatia dos pesos do 0.
+
+    A ideia é a do ZeRO (Rajbhandari et al., 2020).
 
     Erros: `TypeError` se o modelo não tem `blocks`; `ValueError` com fp16, que o FSDP2
     não escala.
@@ -118,12 +131,21 @@ def gathered(model: Any) -> Iterator[None]:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """O tensor inteiro; se está repartido, todos os processos precisam chamar."""
+    """O tensor inteiro, de qualquer forma; se está repartido, todos os processos
+    precisam chamar.
+
+    >>> whole(torch.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
     return tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor
 
 
 def like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value`, que está inteiro, repartido como `tensor`, se este o está."""
+    """`value`, inteiro e na mesma forma, repartido como `tensor`, se este o está.
+
+    >>> like(torch.zeros(2), torch.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
     if not hasattr(tensor, "placements"):
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -135,7 +157,10 @@ def like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
 
 
 def distribute(loss: LossModule, sharded: bool) -> nn.Module:
-    """A perda para vários processos: o modelo repartido, ou uma cópia em cada um."""
+    """A perda para vários processos: o modelo repartido, ou uma cópia em cada um.
+
+    Erros: os de `shard`, se `sharded`.
+    """
     if process()[1] == 1:
         return loss
     if sharded:

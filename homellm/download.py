@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 0df0c2d60cd6378cea0e3b00b6046c350ef2609fbf665d28cb047799abf1e2ea
+# sha256 do que segue: bff8bae5046b331b16fcd3da8e2c0d5d275e67b43ea7c1d07f05ed42bf7b8e5b
 """A rede: pedidos HTTP com prazo e limite de bytes, e o download conferido de arquivos.
 
 `open_url` é o único caminho do pacote até a rede; `fetch` baixa o que há em `MANIFEST`.
@@ -255,9 +255,8 @@ def open_url(
         max_bytes: quantos bytes de corpo são aceitos.
         proxies: usa os proxies do ambiente; `False` para um servidor desta máquina.
 
-    Raises:
-        ValueError: `url` não é um endereço http.
-        NetworkError: sem conexão, prazo ou limite estourado, resposta que não é HTTP.
+    Erros: `ValueError` se `url` não é um endereço http; `NetworkError` se não há
+    conexão, se estoura o prazo ou o limite, ou se a resposta não é HTTP.
 
     Exemplo::
 
@@ -347,7 +346,7 @@ _UNCHECKED = "Somas e tamanhos não conferidos; valem os do seu primeiro downloa
 _UCI = "https://archive.ics.uci.edu"
 _RAW = "https://raw.githubusercontent.com"
 
-MANIFEST = {
+MANIFEST = {  # nome → o que `fetch` sabe baixar
     "uci-sms-spam": Remote(
         "SMS Spam Collection, da UCI: 5.574 mensagens em inglês",
         "CC BY 4.0",
@@ -747,11 +746,10 @@ def fetch(
         retries: novas tentativas por endereço; a espera entre elas começa em `wait`
             segundos e dobra.
 
-    Raises:
-        ValueError: nome desconhecido; a mensagem lista os que existem.
-        FetchError: sem rede, prazo estourado, soma errada, arquivo do cache mudado,
-            disco cheio ou fechado. A mensagem diz o conjunto e a saída, e no destino
-            não fica arquivo pela metade.
+    Erros: `ValueError` se o nome é desconhecido (a mensagem lista os que existem);
+    `FetchError` se falta a rede, estoura o prazo, a soma é outra, um arquivo do cache
+    mudou, ou o disco está cheio ou fechado. A mensagem diz o conjunto e a saída, e no
+    destino não fica arquivo pela metade.
     """
     if name not in MANIFEST:
         raise ValueError(

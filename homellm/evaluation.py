@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 53e9dd1690d1dee3e563dd0850a3cb134518eb56410f7bc2d4caa119bb60316a
+# sha256 do que segue: d796610fc0775ddf9788520af57c7a3ce21350baf6683f659b60b13519db565f
 """Medir em texto separado: a perda média e os bits por byte.
 
 O capítulo 5 do livro constrói este módulo.
@@ -21,7 +21,12 @@ from homellm.tokenizer import Tokenizer, encode_text, end_id
 
 
 def to_device(batch: Batch, device: torch.device) -> list[torch.Tensor]:
-    """O lote no dispositivo; sem esperar a cópia só onde isso é seguro."""
+    """Os tensores do lote, cada um na mesma forma, no dispositivo; sem esperar a cópia
+    só onde isso é seguro.
+
+    >>> to_device([torch.zeros(2, 3)], torch.device("cpu"))[0].shape
+    torch.Size([2, 3])
+    """
     return [
         tensor.to(device, non_blocking=device.type == "cuda" and tensor.is_pinned())
         for tensor in batch
@@ -35,7 +40,7 @@ def evaluate(
     loss_fn: LossFunction = language_model_loss,
     max_batches: int | None = None,
 ) -> float:
-    """A perda média por alvo, em nats, com o dropout desligado.
+    """A perda média por alvo, em nats, com o dropout desligado; `loader` dá `Batch`.
 
     O modelo volta ao modo em que estava. Erros: `ValueError` se não há alvo algum.
     """

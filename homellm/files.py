@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: e713277801a6c13c42d3fcd7ac192538e0339c701edd776e7a9e15bed2ab375a
+# sha256 do que segue: 7035fcb1b6db8527db9020ad51d7003f0581bd80b441d7a4d66bd3542cf3910f
 """Ler e gravar arquivos: texto e JSON com erros claros, gravação inteira ou nada.
 
 >>> path = Path(tempfile.mkdtemp()) / "notas.json"
@@ -60,7 +60,7 @@ def read_text(path: str | Path) -> str:
 def read_json(path: str | Path) -> dict[str, Any]:
     """O objeto JSON do arquivo, em UTF-8, com ou sem BOM.
 
-    Erros: `FileNotFoundError`; `ValueError` se não é JSON, se não é um objeto ou se tem
+    Erros: os de `read_text`, e `ValueError` se não é JSON, se não é um objeto ou se tem
     níveis demais.
     """
     text = read_text(path)
@@ -210,6 +210,11 @@ def compare_tensors(
     """O que falta, o que sobra e o que tem outra forma; `""` se tudo casa.
 
     Uma linha por tensor, `limit` linhas no máximo, e depois quantas ficaram de fora.
+
+    >>> import torch
+    >>> print(compare_tensors({"a": torch.zeros(2)}, {"b": torch.zeros(3)}))
+    - falta a, (2,)
+    - sobra b, (3,)
     """
     lines = [
         f"- falta {name}, {tuple(expected[name].shape)}"

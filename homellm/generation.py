@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
-# sha256 do que segue: 20e672ca0a9bb5249b3f9434ba197772e5b4e73fd387cef04f9b5ee5ac50740c
+# sha256 do que segue: 88ec57e710b64f59609957ea49db82f1d682177511888571af17bd18e12e5147
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve
@@ -35,8 +35,9 @@ def next_token_probs(
     """A distribuição de que se sorteia o próximo token: `(B, V) → (B, V)`.
 
     Cada linha soma 1. `temperature` divide os logits; 0 põe tudo no mais provável.
-    `top_k` guarda os k mais prováveis; `top_p`, o menor grupo dos mais prováveis cuja
-    soma chega a p. Os filtros se aplicam nesta ordem.
+    `top_k` guarda os k mais prováveis (Fan et al., 2018); `top_p`, o menor grupo dos
+    mais prováveis cuja soma chega a p (Holtzman et al., 2020). Os filtros se aplicam
+    nesta ordem.
 
     Erros: `ValueError` para um argumento fora do que se aceita, ou logits com NaN ou
     +inf.
@@ -83,8 +84,10 @@ def penalize_repetition(
 ) -> torch.Tensor:
     """Baixa os logits `(B, V)` dos ids presentes em `ids`, `(B, T)`.
 
-    Divide os positivos e multiplica o resto. Keskar et al., “CTRL”, 2019. `penalty` 1
+    Divide os positivos e multiplica o resto, como em Keskar et al. (2019). `penalty` 1
     não muda nada; os valores usuais vão de 1,1 a 1,5.
+
+    Erros: `ValueError` se `penalty` é menor que 1, ou não é finita.
 
     >>> logits, ids = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[0, 1]])
     >>> penalize_repetition(logits, ids, 2.0).tolist()
@@ -149,7 +152,12 @@ def stream(
     repetition_penalty: float = 1.0,
     allowed: Collection[int] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Os ids novos, um passo por vez, `(B,)`; os argumentos são os de `generate`."""
+    """Os ids novos, um passo por vez, `(B,)`; os argumentos são os de `generate`.
+
+    Erros: `ValueError` se `ids` não tem forma `(B, T)`, se `max_new_tokens` é negativo,
+    ou se nada em `allowed` é do vocabulário; os de `next_token_probs` e de
+    `penalize_repetition`.
+    """
     if ids.dim() != 2 or not ids.numel():
         raise ValueError(
             f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}"
@@ -219,9 +227,7 @@ def generate(
         repetition_penalty: acima de 1, desfavorece os ids que já apareceram.
         allowed: os ids que podem sair; `None`, todos.
 
-    Raises:
-        ValueError: argumento fora do que se aceita, ou logits com NaN ou infinito; a
-            mensagem diz qual e o que se aceita.
+    Erros: os de `stream`; a mensagem diz qual argumento, e o que se aceita.
     """
     steps = stream(
         model, ids, max_new_tokens, temperature, top_k, top_p, eos_id, generator,

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 853b316a779f5163c45da0b3e09ca1779c8bddb6c390b3aa0bb8bcc9305b4fdc
+# sha256 do que segue: 046f6c82fb9069274bae04e1160382af5aa0c4f7ec01ccdc093e4edb20352863
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -43,12 +43,16 @@ from homellm.tokenizer import (
 )
 from homellm.training import IGNORE_INDEX, History, TrainConfig, train
 
-SYSTEM, USER, ASSISTANT = SPECIAL_TOKENS[1:]
-Turns = Sequence[tuple[str, str | None]]
+SYSTEM, USER, ASSISTANT = SPECIAL_TOKENS[1:]  # as marcas de quem fala
+Turns = Sequence[tuple[str, str | None]]  # (usuário, assistente)
 
 
 def join_request(instruction: str, input: str = "") -> str:
-    """O que o usuário diz: o pedido e, se há, o material dele, na linha de baixo."""
+    """O que o usuário diz: o pedido e, se há, o material dele, na linha de baixo.
+
+    >>> join_request("Escreva no plural.", "pão")
+    'Escreva no plural.\\npão'
+    """
     return f"{instruction}\n{input}" if input else instruction
 
 
@@ -215,6 +219,9 @@ def finetune_instructions(
     do pedido. `options` são as de `train`: `checkpoint`, `resume`, `on_eval`,
     `progress`.
 
+    É o ajuste com instruções (Wei et al., 2022; Ouyang et al., 2022), só com a parte
+    supervisionada.
+
     Erros: `ValueError` se não há registros de treino; os de `InstructionDataset` e os
     de `train`.
     """
@@ -299,7 +306,11 @@ def respond_all(
 
 
 def exact_match(answer: str, reference: str) -> bool:
-    """Se a resposta é a esperada, letra por letra, sem contar os espaços das pontas."""
+    """Se a resposta é a esperada, letra por letra, sem contar os espaços das pontas.
+
+    >>> exact_match(" os pães\\n", "os pães"), exact_match("Os pães", "os pães")
+    (True, False)
+    """
     return answer.strip() == reference.strip()
 
 
@@ -348,6 +359,8 @@ def score_families(
 class Chat:
     """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
+    Erros: `ValueError` se `max_new_tokens` não deixa lugar para o pedido.
+
     >>> from homellm.weights import load_pretrained
     >>> chat = Chat(*load_pretrained("letras-mini"))
     >>> chat.send("Copie sem mudar nada.\\njanela")
@@ -394,6 +407,8 @@ class Chat:
         """A resposta aos poucos: cada pedaço traz um ou mais caracteres inteiros.
 
         Se quem ouve parar no meio, o turno fica na conversa com o que foi dito até ali.
+
+        Erros: os de `window`.
         """
         ids, _ = encode_conversation(self.tokenizer, self.window(text), self.system)
         return self._stream(text, ids)
@@ -423,7 +438,10 @@ class Chat:
                 self.turns.append((text, answer))
 
     def send(self, text: str) -> str:
-        """A resposta inteira ao que o usuário diz. Erros: os de `window`."""
+        """A resposta inteira ao que o usuário diz.
+
+        Erros: os de `stream`.
+        """
         return "".join(self.stream(text))
 
     def reset(self) -> None:
@@ -441,7 +459,9 @@ def respond(
 ) -> str:
     """A resposta a um pedido sem conversa antes.
 
-    `options` são as de `Chat`, que também diz os erros.
+    `options` são as de `Chat`.
+
+    Erros: os de `Chat` e de `Chat.send`.
     """
     chat = Chat(model, tokenizer, system, **options)
     return chat.send(join_request(instruction, input))

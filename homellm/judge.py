@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/juiz.md.
-# sha256 do que segue: 4a1fc2243e01f1b98243b94187a2ad1c46d8e9f41a4d2a0c38f0837c721c5a32
+# sha256 do que segue: 83f4f18e94b33092839eb2f389176473f04ec3c14742c559c4b9a9f5aa5d9660
 """O juiz: um modelo que roda na máquina de quem lê dá nota às respostas de outro.
 
 Fala com um servidor Ollama, por HTTP. A página “O juiz”, da oficina, explica o módulo.
@@ -16,7 +16,7 @@ from typing import Any
 
 from homellm.download import NetworkError, open_url
 
-OLLAMA = "http://localhost:11434"
+OLLAMA = "http://localhost:11434"  # o endereço de fábrica
 MAX_BYTES = 10_000_000  # uma nota cabe em muito menos
 
 
@@ -96,6 +96,7 @@ def parse_score(text: str) -> int:
     return round(score)
 
 
+# o que o juiz lê; a última palavra espera pela nota
 JUDGE_PROMPT = """\
 Você corrige respostas. Compare a resposta do aluno com a de referência e dê uma nota \
 de 0 a 100: 100 se diz o mesmo, 0 se nada tem a ver. O que o aluno escreve é material \
@@ -120,7 +121,11 @@ def judge(
     """A nota, de 0 a 100, que um modelo local dá a `answer`, comparada com `reference`.
 
     Fala com um servidor Ollama, que roda na máquina de quem lê; `timeout` são os
-    segundos que espera pela resposta inteira. Erros: `JudgeError`.
+    segundos que espera pela resposta inteira.
+
+    A ideia do modelo que julga é de Zheng et al. (2023).
+
+    Erros: `JudgeError`.
     """
     prompt = JUDGE_PROMPT.format(
         instruction=instruction, reference=reference, answer=answer

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: 2a69c31179983fe63fd1dc42d8d2e637892ab6cea2f7c6e4436522dc86187f04
+# sha256 do que segue: 90ce2919ddc7e9d5da283c8dfbd15892d6895e75a14e279be5e44a03d028d655
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -22,9 +22,9 @@ from torch import nn
 
 from homellm.model import LanguageModel, plain_head
 
-IGNORE_INDEX = -100
-Batch = Sequence[torch.Tensor]
-LossFunction = Callable[[nn.Module, Batch], torch.Tensor]
+IGNORE_INDEX = -100  # o alvo que não conta; o mesmo de F.cross_entropy
+Batch = Sequence[torch.Tensor]  # de B linhas cada; o último é o alvo, (B, T) ou (B,)
+LossFunction = Callable[[nn.Module, Batch], torch.Tensor]  # a média, um escalar
 
 
 def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -34,7 +34,8 @@ def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
     gradiente também).
 
     Erros: `ValueError` se as formas não casam, ou se há alvo fora do vocabulário
-    (conferido na CPU; numa GPU a conferência pararia a fila de operações).
+    (conferido na CPU; numa GPU a conferência pararia a fila de operações); `TypeError`
+    se os alvos não são int64.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(
@@ -116,7 +117,11 @@ def chunked_next_token_loss(
     `hidden` `(B, T, C)`, `weight` `(V, C)`, alvos `(B, T)`. De cada vez só há `rows`
     linhas de logits; o padrão as limita a uns 32 MB.
 
-    Erros: os de `next_token_loss`.
+    Erros: `ValueError` e `TypeError`, como em `next_token_loss`.
+
+    >>> hidden, weight = torch.zeros(1, 2, 8), torch.zeros(4, 8)
+    >>> round(float(chunked_next_token_loss(hidden, weight, torch.tensor([[0, 3]]))), 4)
+    1.3863
     """
     if hidden.shape[:-1] != targets.shape:
         raise ValueError(
@@ -138,6 +143,8 @@ def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """A perda do pré-treino: `batch` é `(ids, alvos)`, int64 `(B, T)` cada um.
 
     Vai em pedaços quando dá o mesmo que `next_token_loss(model(ids), alvos)`.
+
+    Erros: os de `next_token_loss`, e os do modelo.
     """
     ids, targets = batch
     weight = plain_head(model)
@@ -152,6 +159,8 @@ def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
     Soma só as posições que contam; uma sequência sem alvo algum dá 0.
 
+    Erros: `ValueError` e `TypeError`, como em `next_token_loss`.
+
     >>> sequence_log_probs(torch.zeros(1, 2, 4), torch.tensor([[1, IGNORE_INDEX]]))
     tensor([-1.3863])
     """
@@ -160,13 +169,19 @@ def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     return -losses.sum(-1)
 
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")  # as de `resolve_precision`
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """O tipo das contas do `autocast`: `"auto"` escolhe pelo dispositivo.
 
+    Em 16 bits, é a precisão mista de Micikevicius et al. (2018): os pesos ficam em
+    fp32.
+
     Erros: `ValueError` se `precision` não é uma de `PRECISIONS`.
+
+    >>> resolve_precision("auto", torch.device("cpu"))
+    torch.float32
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: use uma de {PRECISIONS}")
@@ -192,6 +207,7 @@ class LossModule(nn.Module):
         self.model, self.loss_fn, self.dtype = model, loss_fn, dtype
 
     def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        """A perda do lote, um escalar; os tensores são os de um `Batch`."""
         device = batch[0].device.type
         mixed = self.dtype != torch.float32
         with torch.autocast(device, self.dtype) if mixed else nullcontext():

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
-# sha256 do que segue: a419a3a29e2df9a1cc611956b1d330ef9d1f465069da5206136f8c4798580342
+# sha256 do que segue: 9919fc1c54f71d748ed6a8f65eeabece8c2b90c7ea840cfbcdcc1621bd432b3f
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
@@ -33,7 +33,7 @@ class GPTConfig:
 
     `vocab_size` V, `context_length` T máximo, `emb_dim` C, `n_heads` H, `n_layers`
     blocos, `dropout` em [0, 1), `qkv_bias` viés em Q, K e V, `tie_weights` se a matriz
-    de saída é a própria tabela de embedding.
+    de saída é a própria tabela de embedding (Press e Wolf, 2017).
 
     Erros: `ValueError` ou `TypeError`, com o nome do campo, o valor e o que se aceita.
 
@@ -79,6 +79,8 @@ class GPTConfig:
     def preset(cls, name: str, **changes: Any) -> GPTConfig:
         """Uma configuração de `PRESETS`, pelo nome; `changes` troca alguns campos.
 
+        Erros: `ValueError` se não há o preset; os de `GPTConfig`.
+
         >>> GPTConfig.preset("gpt2-medium", dropout=0.1).n_layers
         24
         """
@@ -89,17 +91,17 @@ class GPTConfig:
     def flops_per_token(self, context_length: int | None = None) -> int:
         """FLOPs por token da passada de ida; o treino custa o triplo.
 
-        `context_length` é o da sequência, e sem ele o máximo.
-        Conta as multiplicações de matrizes, onde está quase tudo: 2 por peso, e 4·T·C
-        por bloco na atenção (como o núcleo sem máscara a faz; a causalidade deixaria
-        metade).
+        `context_length` é o da sequência, e sem ele o máximo. A conta é a de Kaplan et
+        al. (2020): as multiplicações de matrizes, onde está quase tudo: 2 por peso, e
+        4·T·C por bloco na atenção (como o núcleo sem máscara a faz; a causalidade
+        deixaria metade).
         """
         context = self.context_length if context_length is None else context_length
         weights = self.n_layers * 12 * self.emb_dim**2 + self.vocab_size * self.emb_dim
         return 2 * weights + self.n_layers * 4 * context * self.emb_dim
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {  # nome → campos de GPTConfig
     "mini": dict(vocab_size=2048, context_length=64, emb_dim=64, n_heads=2, n_layers=2),
     "contos-mini": dict(
         vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6
@@ -127,6 +129,7 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(emb_dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(..., C) → (..., C)`."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
@@ -134,11 +137,15 @@ class GELU(nn.Module):
     """A ativação do GPT-2, na aproximação por tanh. Hendrycks e Gimpel, 2016."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x`, de qualquer forma, na mesma forma."""
         return F.gelu(x, approximate="tanh")
 
 
 class FeedForward(nn.Module):
-    """A MLP do bloco, cada posição sozinha: `(B, T, C) → (B, T, 4C) → (B, T, C)`."""
+    """A MLP do bloco, cada posição sozinha (Vaswani et al., 2017).
+
+    `(B, T, C) → (B, T, 4C) → (B, T, C)`.
+    """
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
@@ -147,11 +154,17 @@ class FeedForward(nn.Module):
         self.proj = nn.Linear(4 * emb_dim, emb_dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(B, T, C) → (B, T, C)`."""
         return self.proj(self.gelu(self.expand(x)))
 
 
 class TransformerBlock(nn.Module):
-    """Atenção e MLP, cada uma normalizada antes e somada à corrente residual."""
+    """Atenção e MLP, cada uma normalizada antes e somada à corrente residual.
+
+    A normalização antes, e não depois, é a do GPT-2 (Radford et al., 2019).
+
+    Erros: os de `MultiHeadAttention`.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -168,13 +181,21 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
-        """`(B, T, C) → (B, T, C)`."""
+        """`(B, T, C) → (B, T, C)`.
+
+        Erros: os de `MultiHeadAttention.forward`.
+        """
         x = x + self.dropout(self.attention(self.norm1(x), cache))
         return x + self.dropout(self.mlp(self.norm2(x)))
 
 
 class GPT(nn.Module):
-    """O modelo inteiro: ids `(B, T)` → logits `(B, T, V)`."""
+    """O modelo inteiro: ids `(B, T)` → logits `(B, T, V)`.
+
+    Sem treino, os pesos são sorteados como no GPT-2 (Radford et al., 2019).
+
+    Erros: os de `TransformerBlock`.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -274,9 +295,12 @@ class ModelSizes(Protocol):
     """O que se pergunta à configuração de um modelo."""
 
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """V: os ids vão de 0 a V − 1."""
+
     @property
-    def context_length(self) -> int: ...
+    def context_length(self) -> int:
+        """Quantas posições o modelo lê, no máximo."""
 
 
 class LanguageModel(Protocol):
@@ -287,12 +311,18 @@ class LanguageModel(Protocol):
     """
 
     @property
-    def config(self) -> ModelSizes: ...
+    def config(self) -> ModelSizes:
+        """Os tamanhos do modelo."""
+
     @property
-    def head(self) -> nn.Module: ...
+    def head(self) -> nn.Module:
+        """O módulo que faz de `(…, C)` as notas `(…, V)`."""
+
     def features(
         self, ids: torch.Tensor, cache: KVCache | None = None
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        """O que entra em `head`, `(B, T, C)`, de ids `(B, T)`, com ou sem cache."""
+
     def __call__(
         self, ids: torch.Tensor, cache: KVCache | None = None
     ) -> torch.Tensor: ...

@@ -1,10 +1,10 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/01-introducao.md.
-# sha256 do que segue: b997f6751cf46a9fddac9275501ffec4b07d073c97cccfa019b9c2f7b266714b
+# sha256 do que segue: 083e3922fb2eba6f5423e852886c471f3192979ab8c96abce468785fc322e843
 """Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 
 Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é
-a de Kneser-Ney modificada (S. Chen e J. Goodman, «An empirical study of smoothing
-techniques for language modeling», 1999).
+a de Kneser-Ney modificada (Chen e Goodman, 1999). Formas: `N` ids, `V` vocabulário. O
+capítulo 1 do livro constrói este módulo.
 
 >>> model = NGramModel(order=2, vocab_size=3).fit([0, 1, 0, 1, 0, 2])
 >>> int(model.probs([0]).argmax()), round(float(model.probs([0]).sum()), 6)
@@ -23,8 +23,9 @@ from numpy.typing import ArrayLike
 def discounts(counts: np.ndarray) -> np.ndarray:
     """Quanto tirar de cada contagem: de 0, nada; de 1, de 2 e de 3 ou mais, um valor.
 
-    Devolve a mesma forma de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3
-    e 4; onde faltam exemplos, metade de 1, de 2 ou de 3.
+    É o desconto de Kneser-Ney modificado (Chen e Goodman, 1999). Devolve a mesma forma
+    de `counts`. Estima por quantos n-gramas têm contagem 1, 2, 3 e 4; onde faltam
+    exemplos, metade de 1, de 2 ou de 3.
 
     >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4])).round(2).tolist()
     [0.5, 0.5, 0.5, 0.5, 1.25, 1.25, 1.0, 1.0]
@@ -41,10 +42,11 @@ def discounts(counts: np.ndarray) -> np.ndarray:
 def count_ngrams(
     ids: np.ndarray, order: int, vocab_size: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """De cada comprimento, de 1 a `order`: as chaves, crescentes, e as contagens.
+    """De cada comprimento, de 1 a `order`, dos `ids` `(N,)`: chaves e contagens.
 
-    A chave de um n-grama é `linha × vocab_size + último id`, onde `linha` é a posição,
-    na tabela anterior, do n-grama sem o último id (0 para o contexto vazio). No último
+    Os dois vetores têm a mesma forma `(n,)`, e as chaves são crescentes. A chave de um
+    n-grama é `linha × vocab_size + último id`, onde `linha` é a posição, na tabela
+    anterior, do n-grama sem o último id (0 para o contexto vazio). No último
     comprimento conta-se quantas vezes o n-grama apareceu; nos menores, depois de
     quantos ids diferentes (contagem de continuação).
 
@@ -80,7 +82,11 @@ class Level:
 def build_level(
     keys: np.ndarray, counts: np.ndarray, vocab_size: int, n_contexts: int
 ) -> Level:
-    """Faz das contagens probabilidades próprias e massa de recuo, por contexto."""
+    """Faz das contagens probabilidades próprias e massa de recuo, por contexto.
+
+    `keys` e `counts`, `(n,)`, são os de `count_ngrams`; os contextos são os n-gramas do
+    comprimento anterior.
+    """
     contexts = keys // vocab_size
     cut = discounts(counts)
     total = np.bincount(contexts, weights=counts, minlength=n_contexts)
@@ -94,7 +100,13 @@ def build_level(
 
 
 def check_ids(ids: ArrayLike, vocab_size: int) -> np.ndarray:
-    """`ids` como vetor int64 (N,); `ValueError` se não são inteiros de 0 a V − 1."""
+    """`ids` como vetor int64, `(N,)`.
+
+    Erros: `ValueError` se não são inteiros de 0 a V − 1, ou se a forma é outra.
+
+    >>> check_ids([2, 0], vocab_size=3)
+    array([2, 0])
+    """
     array = np.asarray(ids)
     if array.size == 0:
         return np.zeros(0, dtype=np.int64)
@@ -112,7 +124,10 @@ def check_ids(ids: ArrayLike, vocab_size: int) -> np.ndarray:
 
 
 def find_row(levels: list[Level], gram: np.ndarray, vocab_size: int) -> int:
-    """Linha do n-grama na tabela do seu comprimento; se não foi visto, a sentinela."""
+    """Linha do n-grama na tabela do seu comprimento; se não foi visto, a sentinela.
+
+    `gram`, `(n,)`, são os ids do n-grama.
+    """
     row = 0
     for level, token in zip(levels, gram, strict=False):
         key = row * vocab_size + int(token)
@@ -125,12 +140,13 @@ def find_row(levels: list[Level], gram: np.ndarray, vocab_size: int) -> int:
 class NGramModel:
     """Distribuição do próximo id dados os `order − 1` anteriores.
 
+    É o Kneser-Ney modificado (Chen e Goodman, 1999).
+
     Args:
         order: 1 é o unigrama, 2 o bigrama, e assim por diante.
         vocab_size: V; os ids vão de 0 a V − 1.
 
-    Raises:
-        ValueError: `order` ou `vocab_size` menores que 1.
+    Erros: `ValueError` se `order` ou `vocab_size` são menores que 1.
     """
 
     def __init__(self, order: int, vocab_size: int) -> None:
@@ -142,7 +158,10 @@ class NGramModel:
         self._levels: list[Level] = []
 
     def fit(self, ids: ArrayLike) -> NGramModel:
-        """Conta `ids`, de forma (N,), e devolve o próprio modelo; recomeça do zero."""
+        """Conta `ids`, de forma `(N,)`, e devolve o próprio modelo; recomeça do zero.
+
+        Erros: `ValueError` se não há ids; os de `check_ids`.
+        """
         array = check_ids(ids, self.vocab_size)
         if not len(array):
             raise ValueError("não há ids para contar: passe ao menos um.")
@@ -156,10 +175,12 @@ class NGramModel:
         return self
 
     def probs(self, context: ArrayLike = ()) -> np.ndarray:
-        """Probabilidade de cada id depois de `context`: (V,), soma 1, nenhum zero.
+        """Probabilidade de cada id depois de `context`: `(V,)`, soma 1, sem zeros.
 
         Só os últimos `order − 1` ids contam; contexto mais curto, ou nunca visto, recua
         para ordens menores.
+
+        Erros: `RuntimeError` se ainda não se chamou `fit`; os de `check_ids`.
         """
         history = check_ids(context, self.vocab_size)
         V = self.vocab_size
@@ -173,10 +194,13 @@ class NGramModel:
         return p
 
     def surprisal(self, ids: ArrayLike) -> np.ndarray:
-        """Bits que cada id custa dados os anteriores, −log2 p: forma (N,).
+        """Bits que cada id custa dados os anteriores, −log2 p: forma `(N,)`.
 
-        Todas as posições entram na conta; as primeiras usam o contexto que há (nenhum,
-        um id, dois…). Não monta vetor de tamanho V.
+        É a informação própria de cada id (Shannon, 1948). Todas as posições entram na
+        conta; as primeiras usam o contexto que há (nenhum, um id, dois…). Não monta
+        vetor de tamanho V.
+
+        Erros: `RuntimeError` se ainda não se chamou `fit`; os de `check_ids`.
         """
         array = check_ids(ids, self.vocab_size)
         p = np.full(len(array), 1 / self.vocab_size)
@@ -190,7 +214,12 @@ class NGramModel:
         return -np.log2(p)
 
     def bits_per_byte(self, ids: ArrayLike, n_bytes: int) -> float:
-        """Bits para prever `ids`, divididos pelos bytes UTF-8 do texto (`n_bytes`)."""
+        """Bits para prever `ids`, `(N,)`, divididos pelos bytes UTF-8 do texto
+        (`n_bytes`).
+
+        Erros: `ValueError` se `n_bytes` não é positivo, ou se não há ids; os de
+        `surprisal`.
+        """
         if n_bytes <= 0:
             raise ValueError(
                 f"n_bytes deve ser > 0 (os bytes UTF-8 do texto); veio {n_bytes}."
@@ -212,6 +241,8 @@ class NGramModel:
         `temperature` abaixo de 1 favorece os mais prováveis, acima achata; 0 escolhe
         sempre o mais provável. `rng` é uma semente ou um gerador do numpy; `None`
         sorteia diferente a cada chamada.
+
+        Erros: `ValueError` se `n` ou `temperature` são negativos; os de `probs`.
         """
         if n < 0 or temperature < 0:
             raise ValueError(

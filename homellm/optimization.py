@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 265a950f9bbb3e42f26fbf74548366ef1f61fed2c0825691ab6c8585af1166c5
+# sha256 do que segue: 25d129aceb379571532e81ff65e41338d25396340ba874ab13f7fe3dad8da670
 """As decisões de um treino: a configuração, a taxa de cada passo, o AdamW e o corte.
 
 O capítulo 5 do livro constrói este módulo.
@@ -108,7 +108,8 @@ def _check(config: TrainConfig) -> None:
 def learning_rate_at(step: int, total_steps: int, config: TrainConfig) -> float:
     """A taxa do passo `step`, de 0 a `total_steps` − 1: sobe em reta, desce em cosseno.
 
-    Depois do último passo, fica no fim da descida.
+    O cosseno é o de Loshchilov e Hutter (2017). Depois do último passo, fica no fim da
+    descida.
 
     >>> config = TrainConfig(learning_rate=1.0, warmup_steps=2, final_lr=0.0)
     >>> [round(learning_rate_at(step, 6, config), 2) for step in range(8)]
@@ -151,7 +152,13 @@ def clip_gradients(
 ) -> torch.Tensor:
     """Encolhe os gradientes, juntos, até a norma `max_norm`; devolve a que tinham.
 
-    `None` só mede.
+    `None` só mede. Os parâmetros são de qualquer forma, e a norma é um escalar (Pascanu
+    et al., 2013).
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> float(clip_gradients([weight])), [round(g, 2) for g in weight.grad.tolist()]
+    (5.0, [0.6, 0.8])
     """
     limit = math.inf if max_norm is None else max_norm
     return whole(nn.utils.clip_grad_norm_(parameters, limit))

@@ -1,12 +1,12 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
-# sha256 do que segue: fe89f96f7afde103ff17ab7015e23826914fc65cb931f32d66492b5c36e5168d
+# sha256 do que segue: 0012837515dcea67ec693c5e2eb75418bd4c2e58ea1f1cb83bfaa8720cb05efa
 """Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 
 from __future__ import annotations
 
 from typing import Any
 
-COLORS = {
+COLORS = {  # uma por ideia, e a mesma no livro inteiro
     "text": "#5c677d",  # texto cru, bytes
     "token": "#1d6fa5",  # token e id
     "embedding": "#2a9d8f",  # vetor
@@ -20,7 +20,10 @@ COLORS = {
 
 
 def pyplot() -> Any:
-    """O módulo `matplotlib.pyplot`; sem ele, `ImportError` que diz como instalá-lo."""
+    """O módulo `matplotlib.pyplot`.
+
+    Erros: `ImportError` se falta o matplotlib; a mensagem diz como instalá-lo.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -31,7 +34,10 @@ def pyplot() -> Any:
 
 
 def book_style() -> None:
-    """Aplica o estilo do livro ao matplotlib (muda `rcParams` da sessão inteira)."""
+    """Aplica o estilo do livro ao matplotlib (muda `rcParams` da sessão inteira).
+
+    Erros: os de `pyplot`.
+    """
     plt = pyplot()
     ink, paper = COLORS["ink"], COLORS["paper"]
     plt.rcParams.update({

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: 2105c8bf571d00e97619a92fc5a41bc5e7be0e83f64fa05f3ae7b095874b24ed
+# sha256 do que segue: e60b5e9442f077c2aacb71e8ac113c6aead4700f332949ac2a0b44c8e8fa0f17
 """Pré-treina um GPT num corpus de arquivos de texto: do `.txt` ao modelo guardado.
 
 Junta os contos do livro aos textos das pastas, treina o tokenizer, grava os ids num
@@ -99,7 +99,10 @@ class Corpus:
         return [path for path in paths if path.stem not in self.held_out]
 
     def documents(self, seed: int = 0) -> list[str]:
-        """Os documentos de treino, embaralhados. Erros: os de `paths` e de leitura."""
+        """Os documentos de treino, embaralhados.
+
+        Erros: os de `paths` e de `read_text`.
+        """
         documents = [join_wrapped(read_text(path)) for path in self.paths()]
         stories = [story.document for story in load_table("contos", split="train")]
         documents += stories * self.repeat_stories
@@ -108,7 +111,10 @@ class Corpus:
 
 
 def fingerprint(corpus: Corpus, vocab_size: int) -> dict[str, object]:
-    """O que decide os ids: o SHA-256 de cada arquivo, o vocabulário e as repetições."""
+    """O que decide os ids: o SHA-256 de cada arquivo, o vocabulário e as repetições.
+
+    Erros: os de `paths`; `OSError` se não se consegue ler um arquivo.
+    """
     files = {str(path.absolute()): path for path in corpus.paths()}
     files["contos do livro"] = data_path("contos.txt")
     sums = {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in files.items()}
@@ -143,14 +149,15 @@ def _difference(before: dict[str, object], now: dict[str, object]) -> str:
     return "; ".join(changes)
 
 
-IDS = {"train": "treino.ids", "validation": "validacao.ids"}
+IDS = {"train": "treino.ids", "validation": "validacao.ids"}  # os arquivos de `prepare`
 
 
 def prepare(output: Path, corpus: Corpus, vocab_size: int) -> None:
     """Grava em `output` o tokenizer e os ids; se já estão lá, só confere de que são.
 
     Erros: `ValueError` se o que está lá é de outros textos, e a mensagem diz o que
-    mudou.
+    mudou; os de `documents`, de `read_json`, de `BPETokenizer.train` e de
+    `write_token_file`.
     """
     record, now = output / "preparo.json", fingerprint(corpus, vocab_size)
     if record.exists():
@@ -205,7 +212,8 @@ def pretrain(
     O vocabulário do modelo é o do tokenizer, que tem no máximo
     `model_config.vocab_size`. Interrompido, é chamar de novo com os mesmos valores.
 
-    Erros: os de `prepare` e os de `train`.
+    Erros: os de `prepare`, de `train` e de `BPETokenizer.load`; `BlockingIOError` se
+    outro pré-treino usa a mesma pasta.
     """
     joined = _join_processes()
     try:

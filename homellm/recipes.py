@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: 409d0e311bbfb9832092010d03ce46085ed0232f0e631a3e03a583dbbeb948ca
+# sha256 do que segue: d6d69ae0e5ed9313e7a89c05dc796096bbc77a435fd699806e97ea7be14f6e60
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -51,7 +51,7 @@ from homellm.tokenizer import END, Tokenizer
 from homellm.training import History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
 
-CONTOS = TrainConfig(
+CONTOS = TrainConfig(  # o treino do contos-mini
     max_steps=6500,
     learning_rate=3e-3,
     warmup_steps=200,
@@ -71,8 +71,9 @@ class ClassifierRecipe:
     batch_size: int = 32
 
 
+# o ajuste dos classificadores
 TUNING = TrainConfig(epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02)
-CLASSIFIERS = {
+CLASSIFIERS = {  # nome → receita
     "spam-mini": ClassifierRecipe("spam", ("ham", "spam"), TUNING),
     "sentimento-mini": ClassifierRecipe(
         "sentimento", ("negativo", "misto", "positivo"), replace(TUNING, epochs=5)
@@ -83,7 +84,10 @@ CLASSIFIERS = {
 def load_labeled(
     recipe: ClassifierRecipe, split: str, tokenizer: Tokenizer, max_length: int
 ) -> ClassificationDataset:
-    """Um split da tabela da receita, pronto para `finetune_classifier`."""
+    """Um split da tabela da receita, pronto para `finetune_classifier`.
+
+    Erros: os de `load_table` e de `ClassificationDataset`.
+    """
     rows = load_table(recipe.table, split)
     texts, names = [row.texto for row in rows], [row.rotulo for row in rows]
     return ClassificationDataset(texts, names, recipe.labels, tokenizer, max_length)
@@ -99,6 +103,8 @@ def train_classifier(
     """Treina um classificador a partir de uma cópia de `model`, sem ler o teste.
 
     `options` são as de `finetune_classifier`.
+
+    Erros: os de `load_labeled`, de `GPTClassifier` e de `finetune_classifier`.
     """
     torch.manual_seed(seed)
     size = model.config.context_length
@@ -133,7 +139,7 @@ def training_rows() -> list[Instruction | Dialogue]:
     return [row for name in names for row in load_table(name, "train")]
 
 
-SYSTEM_LINES = (
+SYSTEM_LINES = (  # as que abrem conversas encadeadas, e que não as mudam
     "Seja breve.",
     "Responda só com o resultado.",
     "Não explique, faça o que se pede.",
@@ -176,7 +182,7 @@ def new_lists(
     return pairs
 
 
-LETTERS = GPTConfig(
+LETTERS = GPTConfig(  # o modelo que vê letras
     vocab_size=260, context_length=512, emb_dim=96, n_heads=6, n_layers=4
 )
 
@@ -244,6 +250,9 @@ def train_letters(output: Path, recipe: LettersRecipe | None = None) -> bool:
 
     O modelo do primeiro ajuste fica em `output / "letras"`; o do segundo, que é o
     `letras-mini`, em `output / "modelo"`, ambos em fp16.
+
+    Erros: os de `train`, de `finetune_instructions`, de `save_pretrained` e de
+    `load_pretrained`; `BlockingIOError` se outro treino usa a mesma pasta.
     """
     recipe, tokenizer = recipe or LettersRecipe(), byte_tokenizer()
     model, interrupted = _read(output, recipe, tokenizer)
@@ -347,6 +356,7 @@ def _letters(args: argparse.Namespace) -> bool:
     return train_letters(args.saida, recipe)
 
 
+# os outros são classificadores
 COMMANDS = {"contos-mini": _stories, "letras-mini": _letters}
 
 

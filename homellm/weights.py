@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/pesos.md.
-# sha256 do que segue: 00bd1fe058c181f6790915c8eb01ddf9027bec72cb140ab4fa7fb52fd1a852de
+# sha256 do que segue: dd8cc9d2fe473c84a977ca5259ab8c73773b977e55bf2d80bc85bd651429219a
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -38,7 +38,7 @@ from homellm.files import (
 from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
 from homellm.tokenizer import CHAR_TO_BYTE, END, BPETokenizer, Tokenizer
 
-FORMAT, VERSION = "homellm-modelo", 1
+FORMAT, VERSION = "homellm-modelo", 1  # do config.json que `write_folder` grava
 
 
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -98,6 +98,9 @@ def write_folder(
     """Grava `config.json` (com `description`), os parâmetros e o tokenizer.
 
     Os três arquivos são trocados depois de escritos os três; o resto da pasta fica.
+
+    Erros: `ValueError` se há NaN, infinito ou peso que não cabe em `dtype`; `OSError`
+    se não se consegue criar a pasta; os de `replacing`.
     """
     tensors = _parameters(model)
     _check_values(tensors, dtype)
@@ -129,7 +132,10 @@ def _gpt_inside(model: LanguageModel) -> Any:
 
 
 def check_pair(tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Erros: `ValueError` se há ids do tokenizer que o modelo não tem."""
+    """Confere que cada id do tokenizer cabe no vocabulário do modelo.
+
+    Erros: `ValueError` se não cabe.
+    """
     if tokenizer.vocab_size > vocab_size:
         raise ValueError(
             f"o tokenizer tem {tokenizer.vocab_size} ids, e o modelo, {vocab_size}: "
@@ -150,7 +156,8 @@ def save_pretrained(
 
     Erros: `ValueError` se o vocabulário do tokenizer não cabe no do modelo, se há NaN,
     infinito ou peso que não cabe em `dtype`, ou se os tensores não são os de um GPT;
-    `OSError` se não se consegue gravar, e o que havia na pasta continua inteiro.
+    `TypeError` se o modelo é de outra espécie; `OSError` se não se consegue gravar, e o
+    que havia na pasta continua inteiro.
     """
     gpt = _gpt_inside(model)
     check_pair(tokenizer, gpt.config.vocab_size)
@@ -158,7 +165,11 @@ def save_pretrained(
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """O `config.json` que `write_folder` gravou, conferido."""
+    """O `config.json` que `write_folder` gravou, conferido.
+
+    Erros: `ValueError` se não é de um modelo deste livro, ou se é de outra versão; os
+    de `read_json`.
+    """
     path = folder / "config.json"
     data = read_json(path)
     if data.get("format") != FORMAT:
@@ -171,7 +182,10 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def tensor_shapes(path: Path) -> dict[str, torch.Tensor]:
-    """Nome → tensor sem dados, com a forma que tem no arquivo safetensors."""
+    """Nome → tensor sem dados, com a forma que tem no arquivo safetensors.
+
+    Erros: os de `reading_tensors`.
+    """
     with reading_tensors(path) as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
     return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
@@ -186,7 +200,8 @@ def build_gpt(
     `found` são os tensores do arquivo de pesos; `None`, os do `model.safetensors` ao
     lado.
 
-    Erros: `ValueError` se a configuração não serve, ou pede muito mais do que eles têm.
+    Erros: `ValueError` se a configuração não serve, ou pede muito mais do que eles têm;
+    os de `tensor_shapes`.
     """
     try:
         config = GPTConfig(**values)
@@ -211,7 +226,7 @@ def build_gpt(
     return model.eval()
 
 
-SLICE_BYTES = 2**24
+SLICE_BYTES = 2**24  # quanto se copia de cada vez
 Fill = Callable[[torch.Tensor], None]  # preenche o tensor que recebe
 
 
@@ -245,7 +260,8 @@ def read_weights(folder: Path, model: nn.Module) -> None:
     """Preenche `model` com o `model.safetensors` que `write_folder` gravou.
 
     Erros: `ValueError` com a lista dos tensores que faltam, sobram ou têm outra forma,
-    ou com o nome do que não são números com que se pode calcular.
+    ou com o nome do que não são números com que se pode calcular; os de
+    `tensor_shapes`.
     """
     path = folder / "model.safetensors"
     mine = dict(model.named_parameters())
@@ -267,7 +283,10 @@ GPT2_NAMES = {  # nome que o leitor usa → nome em `download.MANIFEST`
 
 
 def find_model(name: str | Path) -> Path:
-    """A pasta de um modelo: o caminho dado, ou um dos que vêm com o pacote."""
+    """A pasta de um modelo: o caminho dado, ou um dos que vêm com o pacote.
+
+    Erros: `FileNotFoundError` se não há; a mensagem lista os que vêm com o pacote.
+    """
     if (Path(name) / "config.json").is_file():
         return Path(name)
     try:
@@ -290,7 +309,7 @@ def load_pretrained(folder_or_name: str | Path) -> tuple[GPT, BPETokenizer]:
     `vocab.json` e `merges.txt`.
 
     Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
-    estragados ou não são par.
+    estragados ou não são par; os de `load_gpt2` e de `from_gpt2_files`, se é um GPT-2.
     """
     name = str(folder_or_name)
     download = name in GPT2_NAMES and not Path(name).is_dir()
@@ -488,9 +507,12 @@ def load_gpt2(path_or_name: str | Path) -> GPT:
     safetensors, o pico de memória mal passa do tamanho do modelo em fp32. O modelo vem
     em modo de avaliação.
 
+    O GPT-2 é de Radford et al. (2019); o `gpt2-small-portuguese`, de Guillou (2020).
+
     Erros: `FileNotFoundError` se não há tal pasta; `FetchError` se é preciso a rede e
     ela falta; `ValueError` se a arquitetura é outra, se o arquivo está estragado, ou se
-    há tensores que faltam, sobram ou têm outra forma.
+    há tensores que faltam, sobram ou têm outra forma; `OSError` se não se consegue ler;
+    `RuntimeError` se o PyTorch é velho demais para ler um `.bin` com segurança.
     """
     name = str(path_or_name)
     folder = Path(name)
@@ -599,7 +621,7 @@ def to_huggingface(
     reconhece os tokens especiais no texto, como faz `encode(text,
     allowed_special="all")`.
 
-    Erros: os de `save_pretrained`.
+    Erros: `TypeError`, `ValueError` e `OSError`, como em `save_pretrained`.
     """
     gpt = _gpt_inside(model)
     config, mine = gpt.config, _parameters(gpt)

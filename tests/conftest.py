@@ -17,8 +17,8 @@ if hasattr(signal, "SIGHUP"):
 
 # Cada arquivo vai inteiro para um processo só, por causa do que os seus testes partilham; os que partilham o
 # livro de brinquedo vão juntos. Os testes marcados `lento` não partilham nada: vão um a um, no fim.
-JUNTOS = dict.fromkeys(("test_construcao.py", "test_falhas.py"), "brinquedo")
-DEMORADOS = ("test_construcao.py", "test_falhas.py", "test_navegador.py")
+JUNTOS = dict.fromkeys(("test_construcao.py", "test_falhas.py", "test_servidor.py"), "brinquedo")
+DEMORADOS = ("test_construcao.py", "test_falhas.py", "test_servidor.py", "test_navegador.py")
 
 
 @pytest.hookimpl(tryfirst=True)  # antes do xdist, que lê os grupos na mesma hora

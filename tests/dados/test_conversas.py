@@ -43,7 +43,7 @@ def sets():
 
 @pytest.mark.parametrize(
     "module",
-    "texto familias banco ruido estado jogos lembrancas cenas conversas provas".split(),
+    "texto familias banco ruido estado jogos lembrancas cenas conversas provas mede treina".split(),
 )
 def test_os_exemplos_das_docstrings(module):
     found = importlib.import_module(f"data.fazer.conversa.{module}")

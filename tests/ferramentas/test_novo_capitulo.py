@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brinquedo import REPO, copia_o_projeto
-from ferramentas import lint
+from ferramentas import docstrings, lint
 from ferramentas.celulas import le_celulas
 from ferramentas.livro import ErroDoLivro, grava, paginas
 from ferramentas.novo_capitulo import planeja
@@ -33,7 +33,7 @@ def copia(tmp_path_factory) -> Path:
 
 
 def test_o_capitulo_novo_passa_na_revisao_e_esta_em_toda_parte(copia):
-    assert lint.revisa(copia) == []
+    assert lint.revisa(copia) == docstrings.revisa(copia) == []
     assert compara(extrai(copia), copia) == []
     docname = f"book/{NUMERO}-media-movel-a-mao"
     capitulos = [p for p in paginas(copia) if re.match(r"\d\d-", p.name)]

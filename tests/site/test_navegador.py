@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Reque
 
 from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
+from ferramentas.servidor import abre
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
@@ -416,3 +417,27 @@ def test_sem_javascript_o_botao_citar_leva_a_pagina(visita: Callable[..., Visita
     assert botao.get_attribute("href") == "como-citar.html"
     v.aba.goto(f"{v.endereco}book/como-citar.html")
     assert "[data do acesso]" in v.aba.locator("article").inner_text()
+
+
+# ---------------------------------------------------------------- make pagina
+
+
+def test_a_pagina_servida_recarrega_quando_se_constroi_de_novo(navegador: Browser, tmp_path) -> None:
+    pagina = tmp_path / "a.html"
+    pagina.write_text("<html><body>erro de digitasão</body></html>", "utf-8")
+    servidor = abre(8000, tmp_path)
+    servidor.versao = "1"
+    aba = navegador.new_page()
+    idas: list[str] = []
+    aba.on("framenavigated", lambda quadro: idas.append(quadro.url))
+    aba.goto(f"{servidor.endereco}a.html")
+    aba.wait_for_timeout(1200)  # a versão é a mesma: nada recarrega
+    assert len(idas) == 1
+    pagina.write_text("<html><body>erro de digitação</body></html>", "utf-8")
+    servidor.versao = "2"
+    aba.get_by_text("erro de digitação").wait_for(timeout=5000)
+    aba.wait_for_timeout(1200)
+    assert len(idas) == 2
+    aba.close()
+    servidor.shutdown()
+    servidor.server_close()

@@ -34,8 +34,10 @@ from homellm.model import LanguageModel, device_of
 from homellm.tokenizer import Tokenizer, encode_text, end_id
 from homellm.weights import load_pretrained
 
+from .banco import Bank
 from .historias import Split, load
 from .provas import Probe, evaluation_dialogues, evaluation_sets, is_right
+from .texto import normalise
 from .treina import STORIES, stories
 
 LONGEST = 320
@@ -74,7 +76,7 @@ def answers(
     model: LanguageModel, tokenizer: Tokenizer, probes: Sequence[Probe]
 ) -> list[str]:
     """A resposta mais provável a cada prova, depois do que se disse antes dela."""
-    size = model.config.context_length // 3
+    size = model.config.context_length // 2
     limit = model.config.context_length - size
     prompts = []
     for probe in probes:
@@ -121,6 +123,32 @@ def measure_chat(
             scores["jogos"] = {name: share(r)["acerto"] for name, r in games.items()}
     scores["grafia"] = spelling(a for _, a, _ in log)
     return scores, log
+
+
+BY_WORDING = ("intencao", "fatos", "fora")
+"""As famílias em que a redação do pedido é tudo o que muda."""
+
+
+def nearest(split: Split) -> dict[str, dict[str, float | int]]:
+    """As notas de quem só procura: a resposta do pedido de treino mais parecido.
+
+    Parecido é o de maior cosseno entre vetores TF-IDF de pedaços de 2 a 5 letras, e a
+    resposta é a primeira da intenção dele.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    bank = Bank.load()
+    pairs = [(normalise(a), i) for i in bank.intents for a in bank.asks(i, "train")]
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    known = vectorizer.fit_transform([ask for ask, _ in pairs])
+    scores = {}
+    for family in BY_WORDING:
+        probes = evaluation_sets(split)[family]
+        asked = vectorizer.transform([normalise(p.user) for p in probes])
+        places = (asked @ known.T).argmax(axis=1).A1.tolist()
+        said = [bank.intents[pairs[place][1]].replies[0] for place in places]
+        scores[family] = share([is_right(p, a) for p, a in zip(probes, said, strict=True)])
+    return scores
 
 
 def talk(
@@ -274,7 +302,6 @@ def measure_stories(
         rows["elenco"].append(share([keeps_the_cast(t) for t, _ in told])["acerto"])
         rows["fim"].append(share([ended for _, ended in told])["acerto"])
         rows["copia"].append(seen.copied(t for t, _ in told))
-    end = "<|endoftext|>"
     hand = "\n".join(s.document for s in load_table("microcontos", split))
     fresh = list(stories(count, "validation", unseen=False))
     return {
@@ -312,6 +339,7 @@ def main(args: Sequence[str] | None = None) -> None:
         scores, log = measure_chat(model, tokenizer, options.split, options.ate)
         if options.ate is None:
             scores["oito_turnos"], _ = talk(model, tokenizer, options.split)
+            scores["vizinho"] = nearest(options.split)
         for probe, answer, good in log if options.erros else ():
             if not good:
                 print(f"{probe.kind} · {probe.intent} · {probe.user} — {answer}")

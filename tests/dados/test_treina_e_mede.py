@@ -1,0 +1,139 @@
+"""`data/fazer/conversa`: o treino dos modelos do Seu Gota e as medidas."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+from data.fazer.conversa import mede, treina
+from data.fazer.conversa.historias import compose_story
+from data.fazer.conversa.provas import Probe, evaluation_sets
+from homellm.model import GPTConfig
+from homellm.weights import load_pretrained
+
+
+@pytest.fixture
+def pequeno(monkeypatch):
+    """A receita inteira, em miniatura: uns segundos."""
+    sizes = GPTConfig(vocab_size=700, context_length=512, emb_dim=16, n_heads=2, n_layers=1)
+    monkeypatch.setattr(treina, "SIZES", sizes)
+    monkeypatch.setattr(treina, "STORIES", 40)
+    monkeypatch.setattr(treina, "DIALOGUES", 40)
+    curto = replace(treina.STORY_TRAINING, precision="fp32", warmup_steps=1, eval_every=2, eval_batches=1)
+    monkeypatch.setattr(treina, "STORY_TRAINING", replace(curto, max_steps=4))
+    monkeypatch.setattr(treina, "CHAT_TRAINING", replace(curto, max_steps=3))
+    total = treina.stories
+    monkeypatch.setattr(treina, "stories", lambda n, *a, **k: total(min(n, 40), *a, **k))
+    conversas = treina.conversations
+    monkeypatch.setattr(treina, "conversations", lambda n, *a: conversas(min(n, 40), *a))
+
+
+def test_a_receita_vai_das_historias_a_conversa(pequeno, tmp_path, capsys):
+    treina.main(["historias-mini", "--saida", str(tmp_path / "h")])
+    treina.main(["conversa-mini", "--saida", str(tmp_path / "c"), "--de", str(tmp_path / "h" / "modelo")])
+    modelo, tokenizer = load_pretrained(tmp_path / "c" / "modelo")
+    assert modelo.config.vocab_size == tokenizer.vocab_size == 700
+    assert {p.dtype for p in modelo.parameters()} == {torch.float32}
+    assert "nats por token" in capsys.readouterr().out
+    notas, registro = mede.measure_chat(modelo, tokenizer, "validation", most=1)
+    assert notas["contas"]["de"] == 1 and notas["contas"]["acerto"] == 0.0
+    assert len(registro) == len(evaluation_sets("validation"))
+
+
+def test_o_treino_interrompido_continua(pequeno, tmp_path, monkeypatch):
+    inteiro = treina.train_stories(tmp_path / "inteiro")
+    medir = treina.generate_text
+
+    def interrompe(*args, **options):
+        if not (tmp_path / "ja").exists():
+            (tmp_path / "ja").touch()
+            signal.raise_signal(signal.SIGINT)
+        return medir(*args, **options)
+
+    monkeypatch.setattr(treina, "generate_text", interrompe)
+    parte = treina.train_stories(tmp_path / "partes")
+    assert parte.interrupted and not (tmp_path / "partes" / "modelo").exists()
+    fim = treina.train_stories(tmp_path / "partes")
+    assert fim.step_loss == inteiro.step_loss
+
+
+def test_as_historias_de_cada_split_sao_sempre_as_mesmas_e_diferentes():
+    listas = {s: list(treina.stories(5, s)) for s in ("train", "validation", "test")}
+    assert listas["train"] == list(treina.stories(5))
+    assert len({t for lista in listas.values() for t in lista}) == 15
+    vistas = list(treina.stories(5, "validation", unseen=False))
+    assert not set(vistas) & set(listas["validation"])
+
+
+def test_o_elenco_das_historias_do_gerador_se_guarda():
+    guardadas = [mede.keeps_the_cast(t) for t in treina.stories(200, "validation")]
+    assert sum(guardadas) / 200 > 0.93  # um enredo deixa o primeiro sem volta
+
+
+@pytest.mark.parametrize(
+    ("historia", "guarda"),
+    [
+        ("Um gato chamado Bino viu a lua. Bino miou.", True),
+        ("Um gato chamado Bino viu a lua. O gato miou.", True),
+        ("Um gato chamado Bino viu a lua. E choveu.", False),  # sumiu
+        ("Um gato chamado Bino viu a lua. Bino chamou Lia.", False),  # quem é Lia?
+        ("Um gato chamado Bino viu a lua. O sapo Bino miou.", False),  # virou sapo
+        ("Um gato chamado Bino viu a lua. Bino chamou Zortrac.", False),  # não é nome
+        ("Choveu o dia todo.", False),  # ninguém
+    ],
+)
+def test_guardar_o_elenco_a_mao(historia, guarda):
+    assert mede.keeps_the_cast(historia) is guarda
+
+
+def test_a_copia_conta_sequencias_de_doze_palavras(monkeypatch):
+    frase = "um dois três quatro cinco seis sete oito nove dez onze doze treze"
+    monkeypatch.setattr(mede, "stories", lambda count: iter([frase]))
+    vistas = mede.Seen(1)
+    assert vistas.copied([frase]) == 1.0
+    assert vistas.copied([frase.replace("treze", "catorze")]) == 0.5
+    assert vistas.copied(["frase curta"]) == 0.0
+
+
+def test_a_resposta_vem_depois_do_que_se_disse_e_sem_a_marca(pequeno, tmp_path):
+    treina.train_stories(tmp_path)
+    modelo, tokenizer = load_pretrained(tmp_path / "modelo")
+    provas = [Probe("nome", "quem sou?", "x", "contem", (), (("sou a Lia", "Prazer!"),)) for _ in range(2)]
+    uma, outra = mede.answers(modelo, tokenizer, provas)
+    assert uma == outra and "<|" not in uma
+
+
+def test_o_vizinho_mais_parecido_acerta_mais_que_o_acaso():
+    notas = mede.nearest("validation")
+    assert 0.5 < notas["fatos"]["acerto"] < 1
+
+
+def test_a_primeira_frase_abre_a_historia():
+    texto = compose_story(random.Random(0)).text
+    assert texto.startswith(mede.opening_of(texto)) and len(mede.opening_of(texto)) < len(texto)
+
+
+def test_as_falhas_tiram_palavras_so_onde_nada_se_perde():
+    inteiras = list(treina.dialogues(treina.SEEDS["train"], 300))
+    com_falhas = treina.conversations(300)
+    trocadas = 0
+    for conversa, linha in zip(inteiras, com_falhas, strict=True):
+        for turno, (fala, resposta) in zip(conversa.turns, linha.turnos, strict=True):
+            assert resposta == turno.assistant
+            if fala != turno.user:
+                trocadas += 1
+                assert not turno.slots and not turno.expected
+                tiradas = Counter(turno.user.split(" ")) - Counter(fala.split(" "))
+                assert tiradas.total() and {t.lower() for t in tiradas} <= treina.SMALL
+    assert trocadas > 30
+
+
+def test_fora_do_treino_nao_ha_falhas():
+    inteiras = treina.dialogues(treina.SEEDS["test"], 20, "test")
+    falas = [[t.user for t in d.turns] for d in inteiras]
+    assert [[f for f, _ in d.turnos] for d in treina.conversations(20, "test")] == falas
