@@ -193,7 +193,8 @@ def test_o_cartao_diz_quantas_sao(conjunto):
     cartao, linhas = (DADOS / f"{conjunto}.md").read_text("utf-8"), registros(conjunto)
     contas = [Counter(r["split"] for r in linhas)[s] for s in ("train", "validation", "test")]
     contas += [Counter(r["nivel"] for r in linhas)[n] for n in ("simples", "dificil")]
-    contas += [len(linhas), len({r["familia"] for r in linhas}), *Counter(r["rotulo"] for r in linhas).values()]
+    contas += [len(linhas), len({r["familia"] for r in linhas})]
+    contas += Counter(r["rotulo"] for r in linhas).values()
     for n in contas:
         assert re.search(rf"(?<![\d.]){f'{n:,}'.replace(',', '.')}(?![\d.]*\d)", cartao), n
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from brinquedo import REPO
-from ferramentas import avisa, enderecos_de_fora, previa, somas, testa_pacote, versao
+from ferramentas import avisa, enderecos_de_fora, previa, somas, testa_pacote, testa_wheel, versao
 from ferramentas.livro import ErroDoLivro
 from ferramentas.ramo_do_site import NaoPublicou, confere_destino, publica
 from homellm.download import RemoteFile
@@ -352,3 +352,9 @@ def test_o_actionlint_nao_tem_queixas_e_ve_um_erro(actionlint, tmp_path):
     queixas = fim.stdout.splitlines()
     assert [q for q in queixas if "ruim.yml" not in q] == []
     assert any("nada" in q for q in queixas)
+
+
+def test_testar_o_wheel_sem_o_ter_feito_diz_o_que_rodar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(testa_wheel, "RAIZ", tmp_path)
+    assert testa_wheel.main() == 1
+    assert capsys.readouterr().out == "erro: há 0 wheels em dist/, e esperava um; rode antes: make pacote\n"

@@ -230,7 +230,7 @@ def without(kind: type, name: str) -> dict:
 @pytest.mark.parametrize(
     ("kind", "line", "message"),
     [
-        (Labeled, "{", r"não é JSON \(coluna 2\); esperava um objeto .* texto, rotulo, familia, split, nivel"),
+        (Labeled, "{", r"não é JSON \(coluna 2\); esperava um objeto .* rotulo, familia, split, nivel"),
         (Labeled, "", "não é JSON"),
         (Labeled, '["texto"]', "esperava um objeto JSON.*achei list"),
         (Labeled, "{}", "achei nenhum"),

@@ -46,7 +46,7 @@ STORY_TRAINING = TrainConfig(
     learning_rate=3e-3, warmup_steps=200, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
-CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3)
+CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3, max_steps=3600)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
@@ -170,7 +170,7 @@ def train_stories(output: Path) -> History:
 
 
 def train_chat(output: Path, start: str) -> History:
-    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes."""
+    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes: 3.600 lotes delas."""
     output.mkdir(parents=True, exist_ok=True)
     model, tokenizer = load_pretrained(start)
     model.to(choose_device())
