@@ -2,8 +2,9 @@
 
 uso: python -m ferramentas.construir [--pagina 03 | --so-site | --cadernos | --confere]
 
-Sem opção: revisa as fontes, extrai o pacote, executa as páginas que mudaram, escreve o site
-e os notebooks. As páginas são lidas uma vez, e do que se leu saem o site e os notebooks.
+Sem opção: revisa as fontes, extrai o pacote, leva os endereços de `_config.yml` ao README e a
+quem mais os diz, executa as páginas que mudaram, escreve o site e os notebooks. As páginas são
+lidas uma vez, e do que se leu saem o site e os notebooks.
 
 `--pagina` faz o mesmo com uma página só, e deixa as outras como estão. `--so-site` não
 escreve no pacote nem nos notebooks, e não faz nada se o site está em dia. `--cadernos` só
@@ -29,7 +30,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import lint
+from ferramentas import casa, lint
 from ferramentas.avisos import EmPortugues
 from ferramentas.caderno import editado_a_mao
 from ferramentas.livro import (
@@ -234,7 +235,7 @@ def confere_cadernos(novos: dict[str, str]) -> list[str]:
 
 def confere() -> list[str]:
     """O que, no disco, não está como as fontes mandam: páginas, pacote e notebooks."""
-    if queixas := lint.revisa(RAIZ):
+    if queixas := lint.revisa(RAIZ) + casa.confere(RAIZ):
         return queixas
     if queixas := compara(extrai()):
         return queixas  # os notebooks saem também do pacote: com ele atrasado, o que se diria deles confunde
@@ -251,6 +252,8 @@ def constroi(so: str | None = None, so_site: bool = False) -> None:
     if not so_site:
         for caminho in escreve(extrai()):
             print(f"pacote: {caminho}", flush=True)
+        for caminho in casa.escreve(RAIZ):
+            print(f"endereços: {caminho}", flush=True)
     soma = soma_das_fontes()
     executa([RAIZ / f"{so}.md"] if so else paginas(), CONSTRUCAO, RAIZ)
     print("site: escrevendo as páginas…", flush=True)

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from brinquedo import restos_de_myst
+from brinquedo import Livro, restos_de_myst
 from ferramentas.livro import enderecos
 from ferramentas.preparo import MODELO
 
@@ -370,6 +370,17 @@ def test_prosa_editada_nao_executa_nada_e_chega_as_paginas_que_a_citam(livro):
     assert "# Começo" in livro.prosa("00-zero") and "A [Começo]" in livro.prosa("03-tres")
     igual = livro.constroi()
     assert igual.codigo == 0 and igual.executadas == [] and "notebook:" not in igual.texto, igual
+
+
+def test_num_clone_novo_o_cache_restaurado_poupa_as_execucoes(construido, tmp_path):
+    """O fluxo do GitHub só guarda `_build/.jupyter_cache`: a chave não depende da pasta nem da hora."""
+    novo = Livro(tmp_path / "noutra-pasta")
+    guardado = "_build/.jupyter_cache"
+    shutil.copytree(construido.raiz / guardado, novo.raiz / guardado)
+    novo.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa nova.")
+    feito = novo.constroi()
+    assert feito.codigo == 0 and feito.executadas == [], feito
+    assert "Prosa nova." in novo.pagina("04-quatro") and "dobro: 42" in novo.pagina("00-zero")
 
 
 def test_mudanca_num_modulo_executa_so_quem_o_usa(livro):
