@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: b96d29f47510158e1f6fade5161afcf42c210540e9ccc29ed94abed30a3d9b0e
+# sha256 do que segue: 046f6c82fb9069274bae04e1160382af5aa0c4f7ec01ccdc093e4edb20352863
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -356,30 +356,6 @@ def score_families(
     return scores
 
 
-def byte_tokenizer() -> BPETokenizer:
-    """Um tokenizer sem fusões: os 256 bytes e as quatro marcas. Com ele se veem letras.
-
-    >>> byte_tokenizer().encode("pão")
-    [112, 195, 163, 111]
-    """
-    marks = {mark: 256 + n for n, mark in enumerate(SPECIAL_TOKENS)}
-    return BPETokenizer({bytes([b]): b for b in range(256)}, marks)
-
-
-def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """Documentos: uma linha de uma a quatro palavras sorteadas, de duas a quatro vezes.
-
-    Da segunda vez em diante, só acerta a próxima letra quem olha para trás: o exercício
-    ensina a copiar.
-
-    >>> echo_lines(["sol", "lua"], 2, seed=1)
-    ['lua lua\\nlua lua', 'sol lua sol\\nsol lua sol\\nsol lua sol']
-    """
-    rng = random.Random(seed)
-    lines = (" ".join(rng.choices(words, k=rng.randint(1, 4))) for _ in range(count))
-    return ["\n".join([line] * rng.randint(2, 4)) for line in lines]
-
-
 class Chat:
     """Uma conversa: guarda os turnos, monta o prompt, gera até a marca de fim.
 
@@ -489,3 +465,27 @@ def respond(
     """
     chat = Chat(model, tokenizer, system, **options)
     return chat.send(join_request(instruction, input))
+
+
+def byte_tokenizer() -> BPETokenizer:
+    """Um tokenizer sem fusões: os 256 bytes e as quatro marcas. Com ele se veem letras.
+
+    >>> byte_tokenizer().encode("pão")
+    [112, 195, 163, 111]
+    """
+    marks = {mark: 256 + n for n, mark in enumerate(SPECIAL_TOKENS)}
+    return BPETokenizer({bytes([b]): b for b in range(256)}, marks)
+
+
+def echo_lines(words: Sequence[str], count: int, seed: int = 0) -> list[str]:
+    """Documentos: uma linha de uma a quatro palavras sorteadas, de duas a quatro vezes.
+
+    Da segunda vez em diante, só acerta a próxima letra quem olha para trás: o exercício
+    ensina a copiar.
+
+    >>> echo_lines(["sol", "lua"], 2, seed=1)
+    ['lua lua\\nlua lua', 'sol lua sol\\nsol lua sol\\nsol lua sol']
+    """
+    rng = random.Random(seed)
+    lines = (" ".join(rng.choices(words, k=rng.randint(1, 4))) for _ in range(count))
+    return ["\n".join([line] * rng.randint(2, 4)) for line in lines]
