@@ -462,6 +462,27 @@ def test_contos_mini_beats_the_trigram():
     assert bits_per_byte(model, tokenizer, text) < 0.9 * baseline
 
 
+def test_historias_mini_loads_is_small_and_beats_contos_mini_at_home_only():
+    """Nas histórias do mesmo programa o `historias-mini` ganha de longe; nos contos, perde."""
+    folder = weights.find_model("historias-mini")
+    assert sum(p.stat().st_size for p in folder.iterdir()) <= 8 * 2**20
+    model, tokenizer = load_pretrained("historias-mini")
+    assert not model.training and tokenizer.vocab_size == model.config.vocab_size == 2048
+    story = (folder / "exemplos.txt").read_text("utf-8").split("\n\n")[0]
+    tale = load_text("contos", split="test")[:2000]
+    rival = load_pretrained("contos-mini")
+    assert bits_per_byte(model, tokenizer, story) < 0.5 * bits_per_byte(*rival, story)
+    assert bits_per_byte(model, tokenizer, tale) > 1.5 * bits_per_byte(*rival, tale)
+
+
+def test_historias_mini_tells_a_story_to_the_end():
+    model, tokenizer = load_pretrained("historias-mini")
+    told = generate_text(
+        model, tokenizer, "", 400, temperature=0.7, generator=torch.Generator().manual_seed(0)
+    )
+    assert 40 < len(told.split()) < 250 and told[-1] in ".!?…”»"
+
+
 # --- GPT-2 do Hugging Face
 
 

@@ -4,7 +4,7 @@
     python -m data.fazer.conversa.mede historias MODELO --split validation
 
 O split de teste é para o fim, uma vez. As respostas da conversa são as mais prováveis
-(temperatura 0), como o `Chat` as dá; as histórias, sorteadas com cinco sementes.
+(temperatura 0), como o `Chat` as dá; as histórias, cinco sorteios de cada abertura.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from homellm.corpus import load_table
+from homellm.corpus import load_table, load_text
 from homellm.device import choose_device
 from homellm.evaluation import bits_per_byte
 from homellm.files import read_json, write_json
@@ -42,7 +42,7 @@ from .treina import STORIES, stories
 
 LONGEST = 320
 """Tokens que cabem na história mais comprida, com folga."""
-SEEDS = (0, 1, 2, 3, 4)
+REPEATS = 5
 WINDOW = 12
 """Palavras seguidas que contam como cópia."""
 
@@ -247,6 +247,12 @@ class Seen:
         return float(np.isin(grams, self.grams).mean()) if grams.size else 0.0
 
 
+@cache
+def seen_in_training() -> Seen:
+    """As sequências do treino, que levam um minuto para juntar."""
+    return Seen()
+
+
 def spelling(texts: Iterable[str]) -> float | None:
     """A parte das palavras que o hunspell (ou o elenco) conhece; `None` se ele falta."""
     if shutil.which("hunspell") is None:
@@ -262,15 +268,16 @@ def spelling(texts: Iterable[str]) -> float | None:
 
 
 def tell(
-    model: LanguageModel, tokenizer: Tokenizer, openings: Sequence[str], seed: int
+    model: LanguageModel, tokenizer: Tokenizer, openings: Sequence[str], seed: int = 0
 ) -> list[tuple[str, bool]]:
     """Uma história por abertura, inteira, e se o modelo chegou ao fim dela."""
-    prompts = [encode_text(tokenizer, o) for o in openings]
+    end = end_id(tokenizer)
+    prompts = [[end, *encode_text(tokenizer, o)] for o in openings]  # como no treino
     made = _batches(
         model, tokenizer, prompts, LONGEST, temperature=0.7, top_p=0.95,
         generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
-    end, told = end_id(tokenizer), []
+    told = []
     for opening, ids in zip(openings, made, strict=True):
         text = opening + tokenizer.decode([i for i in ids if i != end])
         told.append((text, ids[-1:] == [end] and text[-1:] in ".!?…”"))
@@ -286,43 +293,85 @@ def opening_of(story: str) -> str:
     return re.split(r"(?<=[.!?…]) |\n", story, maxsplit=1)[0]
 
 
-def measure_stories(
-    model: LanguageModel, tokenizer: Tokenizer, split: Split, count: int = 100
+def bits(
+    model: LanguageModel, tokenizer: Tokenizer, texts: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """Os bits por byte de cada grupo de documentos, cada um lido do começo."""
+    scores = {}
+    for name, documents in texts.items():
+        sizes = [len(text.encode("utf-8")) for text in documents]
+        found = [bits_per_byte(model, tokenizer, text) for text in documents]
+        scores[name] = round(float(np.average(found, weights=sizes)), 4)
+    return scores
+
+
+def measure_told(
+    model: LanguageModel, tokenizer: Tokenizer, openings: Sequence[str], seen: Seen
 ) -> tuple[dict[str, Any], list[str]]:
+    """As notas das histórias que continuam `openings`, em `REPEATS` sorteios de cada."""
+    told = tell(model, tokenizer, [*openings] * REPEATS)
+    rows = defaultdict(list)
+    for first in range(0, len(told), len(openings)):
+        some = told[first : first + len(openings)]
+        rows["elenco"].append(np.mean([keeps_the_cast(t) for t, _ in some]))
+        rows["fim"].append(np.mean([ended for _, ended in some]))
+        rows["copia"].append(seen.copied(t for t, _ in some))
+    texts = [text for text, _ in told]
+    scores = {
+        name: {
+            "media": round(float(np.mean(r)), 4),
+            "desvio": round(float(np.std(r, ddof=1)), 4),
+        }
+        for name, r in rows.items()
+    }
+    return {**scores, "grafia": spelling(texts)}, texts
+
+
+def measure_stories(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    split: Split,
+    count: int = 60,
+    other: str = "contos-mini",
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Notas das histórias que continuam a primeira frase de outras, de fora do treino.
 
-    Dá os bits por byte das histórias compostas e dos microcontos; e, em cinco sementes,
-    quantas guardam o elenco, quantas acabam, quanto é cópia. `gerador` é a mesma medida
-    nas histórias do gerador, que é o melhor que se pode esperar.
+    São duas medidas: com aberturas de enredos, nomes e objetos que o treino não viu
+    (`ineditas`), e com as de um sorteio novo dos que ele viu (`conhecidas`). `gerador` é
+    a mesma medida nas histórias do próprio gerador, que é o melhor que se pode esperar.
+    Do modelo `other` sai só o que se aplica: a grafia e os bits por byte.
     """
-    made = list(stories(count, split))
-    seen, told_all = Seen(), []
-    rows = defaultdict(list)
-    for seed in SEEDS:
-        told = tell(model, tokenizer, [opening_of(s) for s in made], seed)
-        told_all += [text for text, _ in told]
-        rows["elenco"].append(share([keeps_the_cast(t) for t, _ in told])["acerto"])
-        rows["fim"].append(share([ended for _, ended in told])["acerto"])
-        rows["copia"].append(seen.copied(t for t, _ in told))
-    hand = "\n".join(s.document for s in load_table("microcontos", split))
-    fresh = list(stories(count, "validation", unseen=False))
-    return {
-        **{
-            name: {"media": float(np.mean(r)), "desvio": float(np.std(r, ddof=1))}
-            for name, r in rows.items()
-        },
-        "grafia": spelling(told_all),
-        "gerador": {
-            "elenco": share([keeps_the_cast(t) for t in made])["acerto"],
-            "copia": seen.copied(made),
-            "copia_com_tudo_visto": seen.copied(fresh),
-        },
-        "bits_por_byte": {
-            "compostas": bits_per_byte(model, tokenizer, "\n".join(made)),
-            "compostas_com_tudo_visto": bits_per_byte(model, tokenizer, "\n".join(fresh)),
-            "microcontos": bits_per_byte(model, tokenizer, hand),
-        },
-    }, told_all  # fmt: skip
+    seen = seen_in_training()
+    made = {
+        "ineditas": list(stories(count, split)),
+        "conhecidas": list(stories(count, split, unseen=False)),
+    }
+    openings = {name: [opening_of(s) for s in texts] for name, texts in made.items()}
+    scores: dict[str, Any] = {"aberturas": count, "sorteios": REPEATS}
+    told = {}
+    for name in made:
+        scores[name], told[name] = measure_told(model, tokenizer, openings[name], seen)
+    scores["gerador"] = {
+        name: {
+            "elenco": share([keeps_the_cast(t) for t in texts])["acerto"],
+            "copia": round(seen.copied(texts), 4),
+        }
+        for name, texts in made.items()
+    }
+    texts = {
+        **made,
+        "microcontos": [s.document for s in load_table("microcontos", split)],
+        "contos": [load_text("contos", split)],
+        "folhetim": [load_text("folhetim")],
+    }
+    rival = load_pretrained(other)
+    rival[0].to(device_of(model)).eval()
+    scores["bits_por_byte"] = bits(model, tokenizer, texts)
+    scores[other] = {
+        "grafia": spelling(t for t, _ in tell(*rival, openings["conhecidas"])),
+        "bits_por_byte": bits(*rival, texts),
+    }
+    return scores, told
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -333,6 +382,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", choices=("validation", "test"), required=True)
     parser.add_argument("--ate", type=int, help="no máximo tantas provas por família")
     parser.add_argument("--erros", action="store_true", help="mostra as que errou")
+    parser.add_argument("--mostra", action="store_true", help="mostra vinte histórias")
     parser.add_argument("--grava", type=Path, help="onde guardar as medidas, em JSON")
     options = parser.parse_args(args)
     model, tokenizer = load_pretrained(options.modelo)
@@ -346,7 +396,9 @@ def main(args: Sequence[str] | None = None) -> None:
             if not good:
                 print(f"{probe.kind} · {probe.intent} · {probe.user} — {answer}")
     else:
-        scores, _ = measure_stories(model, tokenizer, options.split)
+        scores, told = measure_stories(model, tokenizer, options.split)
+        for name, texts in told.items() if options.mostra else ():
+            print(name, *texts[:20], sep="\n\n")
     for name, value in scores.items():
         print(f"{name}: {value}")
     if options.grava:
