@@ -468,7 +468,7 @@ def test_historias_mini_loads_is_small_and_beats_contos_mini_at_home_only():
     assert sum(p.stat().st_size for p in folder.iterdir()) <= 8 * 2**20
     model, tokenizer = load_pretrained("historias-mini")
     assert not model.training and tokenizer.vocab_size == model.config.vocab_size == 2048
-    story = (folder / "exemplos.txt").read_text("utf-8").split("\n\n")[0]
+    story = (folder / "conhecidas.txt").read_text("utf-8").split("\n\n")[0]
     tale = load_text("contos", split="test")[:2000]
     rival = load_pretrained("contos-mini")
     assert bits_per_byte(model, tokenizer, story) < 0.5 * bits_per_byte(*rival, story)

@@ -313,8 +313,8 @@ def measure_told(
     rows = defaultdict(list)
     for first in range(0, len(told), len(openings)):
         some = told[first : first + len(openings)]
-        rows["elenco"].append(np.mean([keeps_the_cast(t) for t, _ in some]))
-        rows["fim"].append(np.mean([ended for _, ended in some]))
+        rows["elenco"].append(float(np.mean([keeps_the_cast(t) for t, _ in some])))
+        rows["fim"].append(float(np.mean([ended for _, ended in some])))
         rows["copia"].append(seen.copied(t for t, _ in some))
     texts = [text for text, _ in told]
     scores = {
