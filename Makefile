@@ -74,7 +74,7 @@ limpar:
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # ---- o que os fluxos do GitHub chamam; o que vem de fora chega por variáveis de ambiente
-.PHONY: ci colab teste-pacote teste-mais-novo enderecos somas pacote zip
+.PHONY: ci colab teste-pacote teste-wheel teste-mais-novo enderecos somas pacote zip
 .PHONY: le-yaml previa limpa-previas publica confere-etiqueta publica-versao
 
 ci:
@@ -82,6 +82,9 @@ ci:
 
 teste-pacote:
 	@$(PYTHON) ferramentas/testa_pacote.py
+
+teste-wheel:
+	@$(PYTHON) ferramentas/testa_wheel.py
 
 teste-mais-novo:
 	@$(PYTHON) ferramentas/testa_pacote.py --torch mais-novo

@@ -14,7 +14,7 @@
   async function copiar(bloco) {
     try {
       const formas = { "text/plain": new Blob([bloco.textContent], { type: "text/plain" }) };
-      if (bloco.querySelector("strong")) formas["text/html"] = new Blob([bloco.innerHTML], { type: "text/html" });
+      if (bloco.querySelector("strong, em")) formas["text/html"] = new Blob([bloco.innerHTML], { type: "text/html" });
       await navigator.clipboard.write([new ClipboardItem(formas)]);
     } catch {
       // sem permissão, ou fora de https: o caminho antigo, que copia o que está selecionado

@@ -39,10 +39,33 @@ FRASES = {  # como o Sphinx diz: como o livro diz
     "escreva {{ref}}`{0}`, ou o nome do arquivo com .md",
     r"(?s)autodoc: failed to import module '([^']+)' from module '([^']+)'.*raised:\n(.*?)(?: \[|$)": "book"
     "/api.md documenta {1}.{0}, que não se importa ({2}); conserte o módulo, ou tire de lá a seção",
+    r"duplicate term description of (\S+), other instance in (\S+)": "o termo {0} já está em {1}; "
+    "tire um dos dois",
+    r"Any number is not assigned: (\S+)": "{0} não tem número que citar; dê a {0} uma legenda, ou cite "
+    "com {{ref}}",
+    r"download file not readable: (\S+)": "o arquivo a baixar não existe: {0}; confira o caminho",
+    r"[Cc]ontent block expected for the \"([^\"]+)\"": "{0} está vazia; escreva o que vai dentro, ou "
+    "apague-a",
+    r"'([\w-]+)': \d+ argument\(s\) required": "{0} pede um nome, título ou endereço depois das chaves; "
+    "escreva-o na linha que a abre",
+    r"'([\w-]+)': Invalid option value for '([^']+)': ([^:]+)": "{0} não aceita {2} em :{1}:; confira "
+    "o valor",
+    r"content block for the \"([^\"]+)\" directive: ([^.\n]+)": "{0} não tem dentro o que pede ({1}); "
+    "confira as marcas e o recuo",
+    r"Pygments lexer name '([^']+)' is not known": "não há linguagem chamada {0}; confira o nome, ou "
+    "escreva text",
+    r"(?s)Lexing literal_block .* as \"([^\"]+)\" resulted in an error at token: '(.*?)'": "o bloco não "
+    "é {0} válido, a partir de {1!r}; conserte-o, ou escreva text no lugar de {0}",
+    r"Inline \w+.* start-string without end-string": "há uma marca (`, * ou **) que abre e não fecha; "
+    "feche-a",
+    r"nexpected (?:un)?ind": "o recuo muda de repente; alinhe a linha com a de cima, ou deixe uma em branco "
+    "entre elas",
     r"toctree contains reference to nonexisting document '([^']+)'": "_toc.yml cita {0}, que não existe",
 }
 AVISO = re.compile(
-    r"^(?:(?P<onde>\S[^:]*?)(?::(?P<linha>\d+|None))?: )?(?:WARNING|ERROR|CRITICAL): (?P<oque>.*)$", re.S
+    r"^(?:(?P<onde>\S[^:]*?)(?::docstring of (?P<nome>[\w.]+))?(?::(?P<linha>\d*|None))?: )?"
+    r"(?:WARNING|ERROR|CRITICAL): (?P<oque>.*)$",
+    re.S,
 )
 
 
@@ -58,12 +81,26 @@ def traduz(aviso: str, raiz: Path = RAIZ) -> str:
     onde = re.sub(r"(\.rst)?$", "", partes["onde"] or "")
     if onde and not Path(onde).suffix and (raiz / f"{onde}.md").exists():
         onde += ".md"
-    linha = partes["linha"] if partes["linha"] not in (None, "None") else 1
+    linha = int(partes["linha"]) if (partes["linha"] or "").isdigit() else 1
+    if partes["nome"]:
+        onde, linha = _da_docstring(onde, partes["nome"].rpartition(".")[2], linha, raiz)
     lugar = f"{onde}:{linha}: " if onde else ""
+    if partes["nome"]:
+        lugar += f"a docstring de {partes['nome']}: "
     for padrao, frase in FRASES.items():
         if achado := re.search(padrao, partes["oque"]):
-            return lugar + frase.format(*achado.groups())
-    return lugar + partes["oque"]
+            return lugar + frase.format(*(g.strip().splitlines()[-1] for g in achado.groups()))
+    return lugar + partes["oque"].split("\n")[0]
+
+
+def _da_docstring(modulo: str, nome: str, linha: int, raiz: Path) -> tuple[str, int]:
+    """A página de onde sai o módulo, e a linha dela que corresponde à da docstring."""
+    pagina = re.search(r"mude (\S+)\.\n", (raiz / modulo).read_text("utf-8"))
+    if pagina and (raiz / pagina[1]).exists():
+        for n, texto in enumerate((raiz / pagina[1]).read_text("utf-8").split("\n"), 1):
+            if re.match(rf"\s*(?:async )?(?:def|class) {re.escape(nome)}\b", texto):
+                return pagina[1], n + linha
+    return modulo, linha
 
 
 class EmPortugues:

@@ -23,6 +23,7 @@ from ferramentas.livro import RAIZ, ErroDoLivro, enderecos, le_texto
 
 FORMATOS = {"bibtex": "BibTeX", "abnt": "ABNT (NBR 6023)", "apa": "APA", "texto": "Texto corrido"}
 ACESSO = "[data do acesso]"  # no navegador, `citar.js` põe a de hoje
+SEM_LUGAR = "[S. l.: s. n.]"  # sine loco, sine nomine: quem publica é o autor
 PAGINA = "book/como-citar"
 
 
@@ -97,12 +98,19 @@ def bibtex(obra: Obra) -> str:
 
 
 def abnt(obra: Obra) -> str:
-    """Referência na NBR 6023 (documento em meio eletrônico, sem lugar nem editora)."""
+    """Referência na NBR 6023:2018 (documento em meio eletrônico, sem lugar nem editora).
+
+    Os elementos, na ordem: autoria, título, edição (aqui, a versão), local e editora, ano, DOI, endereço,
+    data do acesso. Uma parte vem antes do todo, com “In:”. Os destaques (negrito, itálico) são os de
+    `_destaques`.
+    """
     autores = "; ".join(_caixa_alta(a) for a in obra.autores)
-    corpo = f"{obra.titulo}. Versão {obra.versao}. [S. l.: s. n.], {obra.ano}."
+    corpo = f"{obra.titulo}. Versão {obra.versao}. {SEM_LUGAR}, {obra.ano}."
     if obra.capitulo:
         corpo = f"{obra.capitulo}. In: {autores}. {corpo}"
-    return f"{autores}. {corpo} Disponível em: {obra.onde}. Acesso em: {ACESSO}."
+    elif obra.doi:
+        corpo += f" DOI: {obra.onde}."
+    return f"{autores}. {corpo} Disponível em: {obra.endereco}. Acesso em: {ACESSO}."
 
 
 def _caixa_alta(autor: str) -> str:
@@ -149,11 +157,26 @@ class Citacao(SphinxDirective):
 # ---------------------------------------------------------------- o botão “Citar”
 
 
-def _em_html(formato: str, obra: Obra) -> str:
-    """A citação escapada; na ABNT, com o título do livro em negrito, como a norma pede."""
-    escapada, titulo = html.escape(em(formato, obra)), html.escape(obra.titulo)
+def _destaques(formato: str, obra: Obra) -> list[tuple[str, str]]:
+    """O que a norma destaca: o trecho, e como ele fica em HTML.
+
+    Na ABNT, o título do livro em negrito, e em itálico as expressões latinas; na APA, o título em itálico.
+    """
+    titulo = html.escape(obra.titulo)
     if formato == "abnt":
-        return escapada.replace(f"{titulo}. Versão", f"<strong>{titulo}</strong>. Versão", 1)
+        latim = (SEM_LUGAR, f"[<em>{SEM_LUGAR[1:-1]}</em>]")
+        parte = [(". In: ", ". <em>In</em>: ")] if obra.capitulo else []
+        return [(f" {titulo}. Versão", f" <strong>{titulo}</strong>. Versão"), latim, *parte]
+    if formato == "apa":
+        return [(f" {titulo} (Versão", f" <em>{titulo}</em> (Versão")]
+    return []
+
+
+def _em_html(formato: str, obra: Obra) -> str:
+    """A citação escapada, com os destaques que a norma pede."""
+    escapada = html.escape(em(formato, obra))
+    for trecho, destacado in _destaques(formato, obra):
+        escapada = destacado.join(escapada.rsplit(trecho, 1))  # o último: o capítulo pode ter o nome do livro
     return escapada
 
 

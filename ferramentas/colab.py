@@ -21,7 +21,7 @@ from sphinx.util import logging
 from sphinx.util.build_phase import BuildPhase
 from sphinx.util.tags import Tags
 
-from ferramentas.caderno import le_caderno
+from ferramentas.caderno import escreve_caderno, le_caderno
 from ferramentas.livro import RAIZ, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
 
@@ -42,6 +42,7 @@ SEM_TEXTO = (
 CORRIDOS = (  # o texto deles entra na linha sem marca nenhuma
     nodes.paragraph, nodes.title, nodes.caption, nodes.term, nodes.rubric, nodes.inline, nodes.field_name,
     nodes.attribution, nodes.generated, nodes.legend, addnodes.desc_inline,
+    nodes.problematic,  # o que o Sphinx não entendeu, e de que já se queixou
 )  # fmt: skip
 BLOCOS = (
     nodes.paragraph, nodes.literal_block, nodes.doctest_block, nodes.math_block, nodes.bullet_list,
@@ -479,8 +480,7 @@ class ConstrutorColab(Builder):
                 "nbformat_minor": 5,
             }
         )
-        nbformat.validate(caderno)
-        return nbformat.writes(caderno) + "\n"
+        return escreve_caderno(caderno)
 
 
 # ---------------------------------------------------------------- junto com o site

@@ -2,8 +2,9 @@
 
 uso: python -m ferramentas.construir [--pagina 03 | --so-site | --cadernos | --confere]
 
-Sem opção: revisa as fontes, extrai o pacote, executa as páginas que mudaram, escreve o site
-e os notebooks. As páginas são lidas uma vez, e do que se leu saem o site e os notebooks.
+Sem opção: revisa as fontes, extrai o pacote, leva os endereços de `_config.yml` ao README e a
+quem mais os diz, executa as páginas que mudaram, escreve o site e os notebooks. As páginas são
+lidas uma vez, e do que se leu saem o site e os notebooks.
 
 `--pagina` faz o mesmo com uma página só, e deixa as outras como estão. `--so-site` não
 escreve no pacote nem nos notebooks, e não faz nada se o site está em dia. `--cadernos` só
@@ -18,6 +19,7 @@ import contextlib
 import fcntl
 import gc
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -28,8 +30,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import lint
+from ferramentas import casa, lint
 from ferramentas.avisos import EmPortugues
+from ferramentas.caderno import editado_a_mao
 from ferramentas.livro import (
     CONSTRUCAO,
     DOCTREES,
@@ -183,26 +186,44 @@ def no_disco() -> set[str]:
 
 
 def escreve_cadernos(novos: dict[str, str], apaga: bool = True) -> None:
-    """Grava em `notebooks/` os que mudaram; apaga os que sobraram."""
+    """Grava em `notebooks/` os que mudaram; apaga os que sobraram. De um editado à mão fica uma cópia."""
     for caminho, texto in novos.items():
         destino = RAIZ / caminho
-        if not destino.exists() or destino.read_text("utf-8") != texto:
+        if not destino.exists() or destino.read_bytes() != texto.encode():
+            _guarda_a_edicao(destino)
             grava(destino, texto)
             print(f"notebook: {caminho}")
     for caminho in sorted(no_disco() - novos.keys()) if apaga else []:
-        (RAIZ / caminho).unlink()
-        print(f"notebook: {caminho} apagado (a página não existe mais)")
+        _guarda_a_edicao(RAIZ / caminho)
+        (RAIZ / caminho).unlink(missing_ok=True)
+        print(f"notebook: {caminho} apagado (nenhuma página o gera)")
+
+
+def _guarda_a_edicao(caderno: Path) -> None:
+    """Se o notebook foi editado à mão, muda-lhe o nome, e diz para onde levar a edição."""
+    if caderno.exists() and editado_a_mao(caderno.read_text("utf-8", "replace")):
+        nomes = (caderno.with_name(f"{caderno.name}.editado{n or ''}") for n in itertools.count())
+        copia = caderno.rename(next(nome for nome in nomes if not nome.exists()))
+        caminho = caderno.relative_to(RAIZ).as_posix()
+        print(
+            f"{caminho}:1: foi editado à mão, e é gerado; a sua edição ficou em {copia.name}: leve-a a "
+            f"{_pagina_do_caderno(caminho)} e rode de novo"
+        )
+
+
+def _pagina_do_caderno(caminho: str) -> str:
+    return caminho.replace("notebooks/", "book/", 1).replace(".ipynb", ".md")
 
 
 def confere_cadernos(novos: dict[str, str]) -> list[str]:
     """Uma mensagem por notebook que não está igual ao que a página gera."""
     queixas = []
     for caminho in sorted(novos.keys() | no_disco()):
-        pagina = caminho.replace("notebooks/", "book/", 1).replace(".ipynb", ".md")
+        pagina = _pagina_do_caderno(caminho)
         arquivo = RAIZ / caminho
         if caminho not in novos:
             queixas.append(f"{caminho}: nenhuma página o gera; rode make livro, que o apaga")
-        elif not arquivo.exists() or arquivo.read_text("utf-8") != novos[caminho]:
+        elif not arquivo.exists() or arquivo.read_bytes() != novos[caminho].encode():
             queixas.append(
                 f"{caminho}: diferente do que {pagina} gera; mude a página, não o notebook, e rode make livro"
             )
@@ -214,7 +235,7 @@ def confere_cadernos(novos: dict[str, str]) -> list[str]:
 
 def confere() -> list[str]:
     """O que, no disco, não está como as fontes mandam: páginas, pacote e notebooks."""
-    if queixas := lint.revisa(RAIZ):
+    if queixas := lint.revisa(RAIZ) + casa.confere(RAIZ):
         return queixas
     if queixas := compara(extrai()):
         return queixas  # os notebooks saem também do pacote: com ele atrasado, o que se diria deles confunde
@@ -231,6 +252,8 @@ def constroi(so: str | None = None, so_site: bool = False) -> None:
     if not so_site:
         for caminho in escreve(extrai()):
             print(f"pacote: {caminho}", flush=True)
+        for caminho in casa.escreve(RAIZ):
+            print(f"endereços: {caminho}", flush=True)
     soma = soma_das_fontes()
     executa([RAIZ / f"{so}.md"] if so else paginas(), CONSTRUCAO, RAIZ)
     print("site: escrevendo as páginas…", flush=True)

@@ -128,6 +128,7 @@ def queixas(
         achadas += [f"{lugar}: {modulo}: {queixa}" for queixa in _lingua(texto)]
         achadas += [f"{lugar}: {modulo}: {queixa}" for queixa in _citacoes(texto, referencias)]
     achadas += [q for celula in do_pacote for q in _constantes(celula)]
+    achadas += _lista_dos_modulos(pacote.modulos)
     for tabela, nomes in (("FONTES", fontes), ("SEM_EXEMPLO", sem_exemplo)):
         achadas += [
             f"ferramentas/docstrings.py:1: {tabela}: {nome} não é um nome público do pacote; apague-o, ou "
@@ -252,6 +253,20 @@ def _constantes(celula: Celula) -> Iterator[str]:
             lugar = f"{celula.pagina}:{celula.linha_do_codigo + no.lineno - 1}"
             oque = "diga num comentário, nessa linha ou na de cima, o que é"
             yield f"{lugar}: {celula.modulo}.{publicos[0]}: {oque}"
+
+
+def _lista_dos_modulos(modulos: Mapping[str, Celula]) -> list[str]:
+    """A docstring do pacote, que `help(homellm)` mostra, tem uma linha para cada módulo."""
+    if (celula := modulos.get("__init__")) is None:
+        return []
+    listados = re.findall(r"(?m)^    ([a-z_]\w*) {2,}\S", ast.get_docstring(celula.arvore()) or "")
+    lugar = f"{celula.pagina}:{celula.linha_do_codigo}"
+    faltam = [nome for nome in modulos if nome not in listados and not nome.startswith("_")]
+    sobram = [nome for nome in listados if nome not in modulos]
+    return [
+        *(f"{lugar}: falta {nome} na lista dos módulos; diga numa linha o que ele faz" for nome in faltam),
+        *(f"{lugar}: {nome} está na lista dos módulos e não existe; apague a linha" for nome in sobram),
+    ]
 
 
 def main() -> int:

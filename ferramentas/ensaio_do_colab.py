@@ -1,11 +1,12 @@
 """Roda os notebooks como o Colab: Python limpo, pasta vazia, `google.colab` presente, o pacote vindo da rede.
 
-uso: python -m ferramentas.ensaio_do_colab [00-passo-zero …] [--torch 2.10.0] [--grava data/colab.json]
+uso: python -m ferramentas.ensaio_do_colab [00-passo-zero …] [--torch 2.10.0 [--python python3.13]]
+     [--grava data/colab.json]
 
 No lugar do arquivo que o GitHub serviria, a célula de preparo baixa um feito do último commit. Com `--torch`,
- instala essa versão e as do Colab das outras bibliotecas (leva minutos e precisa da rede); sem ele,
-aproveita as bibliotecas deste Python, o que basta para ver se o notebook roda. Mede, por notebook, o tempo do
-preparo, o do resto e o pico de memória.
+instala uma vez essa versão e as do Colab das outras bibliotecas (precisa da rede e de alguns GB); `--python`
+diz em que Python. Sem `--torch`, aproveita as bibliotecas deste, o que basta para ver se o notebook roda.
+Mede, por notebook, o tempo de parede e o de CPU do preparo e do todo, e o pico de memória.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import nbformat
@@ -28,21 +30,36 @@ from nbclient.exceptions import CellExecutionError
 
 from ferramentas.livro import PACOTE, RAIZ, enderecos, grava
 
-NO_COLAB = ("numpy==2.0.2", "ipykernel", "matplotlib", "scikit-learn", "tqdm", "transformers")
+# O que o Colab já traz. O NumPy 2.0, que ele fixava, não existe para o Python 3.13. O tiktoken fica de fora:
+# o do Colab pode ser mais velho que o pedido, e conta-se o pior caso, o de baixá-lo.
+NO_COLAB = (
+    "numpy==2.0.2; python_version < '3.13'", "numpy>=2.1; python_version >= '3.13'",
+    "ipykernel<7", "matplotlib", "scikit-learn", "tqdm", "transformers",
+)  # fmt: skip
 PRIMEIRO_TOKEN = """\
 from homellm.generation import generate_text
 from homellm.weights import load_pretrained
 print(generate_text(*load_pretrained("contos-mini"), "Era uma vez", max_new_tokens=1))"""
-PICO = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # kB, no Linux
+GASTO = """\
+import json, platform, resource
+de = [resource.getrusage(quem) for quem in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+gasto = {"cpu": sum(uso.ru_utime + uso.ru_stime for uso in de), "pico_kb": de[0].ru_maxrss}"""
+MEDE = f"{GASTO}\nprint(json.dumps(gasto))"
+VERSOES = f"""{GASTO}
+import numpy, torch
+gasto |= {{"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}}
+print(json.dumps(gasto | {{"fios": torch.get_num_threads()}}))"""
 
 
 @dataclass(frozen=True)
 class Medida:
-    """O que um notebook custou, numa máquina de dois núcleos."""
+    """O que um notebook custou: segundos de parede e de CPU (do núcleo e do pip), e o pico de memória."""
 
     notebook: str
     preparo_s: float
+    preparo_cpu_s: float
     total_s: float
+    cpu_s: float
     memoria_mb: int
 
 
@@ -54,36 +71,59 @@ def arquivo_do_repositorio(destino: Path, raiz: Path = RAIZ) -> Path:
     return destino
 
 
-def cria_ambiente(pasta: Path, torch: str | None) -> Path:
-    """Um Python com o que o Colab traz; devolve o executável.
-
-    Um arquivo `.pth` importa o `google.colab` de imitação sempre que ele começa, como no Colab, onde o núcleo
-    do notebook já o traz importado.
-    """
-    venv.create(pasta, with_pip=True)
-    python = pasta / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def bibliotecas_de(python: Path | str) -> Path:
+    """Onde moram as bibliotecas desse Python."""
     perguntado = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    bibliotecas = Path(subprocess.run(perguntado, check=True, capture_output=True, text=True).stdout.strip())
+    return Path(subprocess.run(perguntado, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def cria_venv(pasta: Path, python: str = sys.executable) -> Path:
+    """Um ambiente vazio, com o pip; devolve o executável."""
+    subprocess.run([python, "-m", "venv", str(pasta)], check=True)
+    return pasta / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def instala_o_do_colab(pasta: Path, torch: str, python: str) -> Path:
+    """Instala, uma vez, o que o Colab já traz; devolve onde."""
+    base = cria_venv(pasta, python)
+    subprocess.run([str(base), "-m", "pip", "install", "-q", f"torch=={torch}", *NO_COLAB], check=True)
+    return bibliotecas_de(base)
+
+
+def cria_ambiente(pasta: Path, do_colab: Path, python: str = sys.executable) -> Path:
+    """Um Python novo que vê as bibliotecas do Colab, e mais nada; devolve o executável.
+
+    Um arquivo `.pth` aponta para elas (os `.pth` delas, e com eles o livro editável, ficam de fora) e importa
+    o `google.colab` de imitação sempre que o Python começa: no Colab, o núcleo já o traz importado.
+    """
+    executavel = cria_venv(pasta, python)
+    bibliotecas = bibliotecas_de(executavel)
     imitacao = bibliotecas / "google" / "colab"
     imitacao.mkdir(parents=True)
     (imitacao / "__init__.py").write_text('"""O google.colab de imitação."""\n', "utf-8")
-    linhas = ["import google.colab"]
-    if torch is None:  # os pacotes deste Python; os .pth dele, e com eles o livro editável, ficam de fora
-        linhas.insert(0, str(Path(nbformat.__file__).parents[1]))
-    else:
-        instala = [str(python), "-m", "pip", "install", "-q", f"torch=={torch}", *NO_COLAB]
-        subprocess.run(instala, check=True)
-    (bibliotecas / "colab.pth").write_text("\n".join(linhas) + "\n", "utf-8")
-    return python
+    (bibliotecas / "colab.pth").write_text(f"{do_colab}\nimport google.colab\n", "utf-8")
+    return executavel
+
+
+def com_medidas(caderno: nbformat.NotebookNode, endereco: str) -> nbformat.NotebookNode:
+    """O notebook que baixa o pacote de `endereco` e diz o que gastou: ao começar, no preparo e no fim."""
+    preparo = next(c for c in caderno.cells if c.get("id") == "preparo")
+    preparo.source = preparo.source.replace(enderecos().pacote(), endereco)
+    lugar = caderno.cells.index(preparo)
+    mede = {quando: nbformat.v4.new_code_cell(MEDE, id=quando) for quando in ("antes", "depois")}
+    caderno.cells[lugar : lugar + 1] = [mede["antes"], preparo, mede["depois"]]
+    caderno.cells.append(nbformat.v4.new_code_cell(VERSOES, id="fim"))
+    return caderno
 
 
 def ensaia(
     caderno: nbformat.NotebookNode, nome: str, python: Path, pacote: Path, prazo: int = 3600
-) -> Medida:
-    """Executa o notebook numa pasta vazia. Erros: os do nbclient, com a célula e a última linha."""
-    preparo = next(c for c in caderno.cells if c.get("id") == "preparo")
-    preparo.source = preparo.source.replace(enderecos().pacote(), pacote.as_uri())
-    caderno.cells.append(nbformat.v4.new_code_cell(PICO, id="pico"))
+) -> tuple[Medida, dict[str, str | int]]:
+    """Executa o notebook numa pasta vazia: o que custou, e com que versões e quantos fios.
+
+    Erros: os do nbclient, com a célula e a última linha.
+    """
+    com_medidas(caderno, pacote.as_uri())
     tempos = {}
 
     def terminou(cell, cell_index, execute_reply) -> None:
@@ -106,8 +146,30 @@ def ensaia(
             on_cell_executed=terminou,
         ).execute()  # fmt: skip
         fim = time.monotonic()
-    pico = int(caderno.cells[-1].outputs[0].text) // 1024
-    return Medida(nome, round(tempos["preparo"] - inicio, 1), round(fim - inicio, 1), pico)
+    lido = {c.id: c.outputs[-1].text for c in caderno.cells if c.get("id") in ("antes", "depois", "fim")}
+    gasto = {quando: json.loads(texto.splitlines()[-1]) for quando, texto in lido.items()}
+    medida = Medida(
+        nome,
+        preparo_s=round(tempos["preparo"] - tempos["antes"], 1),
+        preparo_cpu_s=round(gasto["depois"]["cpu"] - gasto["antes"]["cpu"], 1),
+        total_s=round(fim - inicio, 1),
+        cpu_s=round(gasto["fim"]["cpu"], 1),
+        memoria_mb=gasto["fim"]["pico_kb"] // 1024,
+    )
+    return medida, {nome: gasto["fim"][nome] for nome in ("python", "torch", "numpy", "fios")}
+
+
+def processador() -> str:
+    """O nome do processador, como o Linux o diz.
+
+    >>> processador() != ""
+    True
+    """
+    try:
+        achado = re.search(r"(?m)^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"))
+    except OSError:
+        achado = None
+    return achado[1].strip() if achado else platform.processor() or platform.machine()
 
 
 def primeiro_token() -> nbformat.NotebookNode:
@@ -131,26 +193,40 @@ def main(argumentos: list[str] | None = None) -> int:
     opcoes = argparse.ArgumentParser(description="roda os notebooks como o Colab")
     opcoes.add_argument("notebooks", nargs="*", help="nomes, sem .ipynb; sem nenhum, todos")
     opcoes.add_argument("--torch", help="a versão do PyTorch do Colab; sem isto, as bibliotecas deste Python")
+    opcoes.add_argument("--python", default=sys.executable, help="o Python dos ambientes; pede --torch")
     opcoes.add_argument("--grava", type=Path, help="onde guardar as medidas, em JSON")
-    escolhidas = opcoes.parse_args(argumentos)
-    cadernos = escolhe(escolhidas.notebooks)
-    falhas, medidas = 0, []
+    pedido = opcoes.parse_args(argumentos)
+    if pedido.python != sys.executable and not pedido.torch:
+        raise SystemExit("erro: --python pede --torch: as bibliotecas deste Python não servem a outro")
+    cadernos = escolhe(pedido.notebooks)
+    falhas, medidas, versoes = 0, [], {}
     with tempfile.TemporaryDirectory() as pasta:
         pacote = arquivo_do_repositorio(Path(pasta) / f"{PACOTE}.zip")
+        do_colab = Path(nbformat.__file__).parents[1]
+        if pedido.torch:
+            do_colab = instala_o_do_colab(Path(pasta) / "colab", pedido.torch, pedido.python)
         for nome, arquivo in {"primeiro token": None, **cadernos}.items():
-            python = cria_ambiente(Path(pasta) / re.sub(r"\W", "-", nome), escolhidas.torch)
+            python = cria_ambiente(Path(pasta) / re.sub(r"\W", "-", nome), do_colab, pedido.python)
             caderno = primeiro_token() if arquivo is None else nbformat.read(arquivo, as_version=4)
             try:
-                medidas.append(ensaia(caderno, nome, python, pacote))
-                m = medidas[-1]
-                print(
-                    f"{nome}: preparo {m.preparo_s} s, ao todo {m.total_s} s, {m.memoria_mb} MB", flush=True
-                )
+                m, do_caderno = ensaia(caderno, nome, python, pacote)
             except CellExecutionError as erro:
                 falhas += 1
                 print(f"{nome}: {str(erro).strip().splitlines()[-1]}", flush=True)
-    if escolhidas.grava and not falhas:
-        grava(escolhidas.grava, json.dumps([asdict(m) for m in medidas], ensure_ascii=False, indent=1) + "\n")
+                continue
+            medidas.append(m)
+            versoes = versoes or do_caderno
+            preparo = f"preparo {m.preparo_s} s ({m.preparo_cpu_s} de CPU)"
+            print(f"{nome}: {preparo}, ao todo {m.total_s} s ({m.cpu_s}), {m.memoria_mb} MB", flush=True)
+        tamanho = round(pacote.stat().st_size / 1e6, 1)
+    if pedido.grava and not falhas:
+        maquina = {"data": date.today().isoformat(), "processador": processador(), "nucleos": os.cpu_count()}
+        dados = {
+            "condicoes": maquina | versoes | {"pacote_mb": tamanho},
+            "primeiro_token": asdict(medidas[0]),
+            "notebooks": [asdict(m) for m in medidas[1:]],
+        }
+        grava(pedido.grava, json.dumps(dados, ensure_ascii=False, indent=1) + "\n")
     return int(bool(falhas))
 
 

@@ -1,4 +1,4 @@
-"""O que a revisão confere no esqueleto das páginas: nomes, títulos, exercícios, HTML, rótulos, dados.
+"""O que a revisão confere no esqueleto do livro: nomes, títulos, exercícios, HTML, rótulos, dados, fontes.
 
 Cada função devolve queixas já com arquivo e linha; quem as junta é `lint.revisa`.
 """
@@ -12,6 +12,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pybtex.database.input.bibtex import Parser
+from pybtex.exceptions import PybtexError
+
+from ferramentas.bibliografia import ListaAutorAno
 from ferramentas.celulas import Celula, Cerca, le_cercas
 from ferramentas.classes import nomes_definidos
 from ferramentas.livro import PACOTE, ErroDoLivro, le_texto, numero_do_capitulo
@@ -139,6 +143,13 @@ def rotulos_repetidos(textos: dict[str, str]) -> Iterator[str]:
             donos.setdefault(rotulo, lugar)
 
 
+def glossario(texto: str, pagina: str) -> Iterator[str]:
+    """Termos definidos fora do glossário: o Sphinx, incremental, os perderia lá."""
+    for cerca, _, _ in _diretivas(texto, pagina):
+        if cerca.diretiva == "glossary" and pagina != "book/glossario.md":
+            yield f"{pagina}:{cerca.linha}: os termos moram em book/glossario.md; leve estes para lá"
+
+
 def nomes_do_pacote(textos: dict[str, str], celulas: list[Celula]) -> Iterator[str]:
     """Referências como {func}`homellm.data.x` a um nome que o pacote não tem."""
     nomes: dict[str, set[str]] = {"__init__": set()}
@@ -195,3 +206,29 @@ def _linhas_de_tabela(arquivo: Path, raiz: Path) -> Iterator[str]:
                 causa = "não é um objeto {…}"
             if not isinstance(lida, dict):
                 yield f"{arquivo.relative_to(raiz).as_posix()}:{n}: a linha {causa}; conserte-a ou apague-a"
+
+
+def bibliografia(raiz: Path) -> Iterator[str]:
+    """Entrada da bibliografia que não se lê, que está lá duas vezes, ou a que falta o que citar."""
+    for arquivo in sorted((raiz / "book").glob("*.bib")):
+        nome = arquivo.relative_to(raiz).as_posix()
+        try:
+            linhas = le_texto(arquivo, raiz).split("\n")
+        except ErroDoLivro as erro:
+            yield str(erro)
+            continue
+        abertas = [n for n, linha in enumerate(linhas, 1) if re.match(r"@\w+\{", linha)]
+        for n, seguinte in itertools.pairwise([*abertas, len(linhas) + 1]):
+            entrada = "\n".join(linhas[n - 1 : seguinte - 1])
+            try:
+                (chave, lida), *_ = Parser().parse_string(entrada).entries.items()
+            except (PybtexError, ValueError):
+                causa = "confira as chaves, as aspas e a vírgula no fim de cada campo"
+                yield f"{nome}:{n}: a entrada que começa aqui não se lê; {causa}"
+                continue
+            if repetida := [m for m in abertas if m < n and f"{{{chave}," in linhas[m - 1]]:
+                yield f"{nome}:{n}: a entrada {chave} já está na linha {repetida[0]}; mude o nome de uma"
+            if not hasattr(ListaAutorAno, f"get_{lida.type}_template"):
+                yield f"{nome}:{n}: o livro não sabe escrever uma @{lida.type}; use @article, @book ou @misc"
+            for campo in sorted({"title", "year"} - {c.lower() for c in lida.fields}):
+                yield f"{nome}:{n}: a entrada {chave} não tem {campo}; acrescente a linha {campo} = {{…}}"

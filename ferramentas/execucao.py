@@ -52,14 +52,15 @@ def _palavras(arvore: ast.AST) -> set[str]:
 def dados_citados(arvores: Iterable[ast.AST], raiz: Path) -> list[Path]:
     """Arquivos de `data/` cujo nome aparece entre as *strings* do código."""
     palavras = set().union(*map(_palavras, arvores))
-    return [p for p in _dados(raiz) if palavras & {p.stem, p.relative_to(raiz / "data").parts[0]}]
+    return [p for p in dados(raiz) if palavras & {p.stem, p.relative_to(raiz / "data").parts[0]}]
 
 
-def _dados(raiz: Path) -> list[Path]:
-    dados, geradores = raiz / "data", raiz / "data/fazer"  # os geradores não vão no pacote
+def dados(raiz: Path) -> list[Path]:
+    """Os arquivos de `data/` que o pacote leva, sem os cartões."""
+    pasta, geradores = raiz / "data", raiz / "data/fazer"
     return sorted(
         p
-        for p in dados.rglob("*")
+        for p in pasta.rglob("*")
         if p.is_file() and p.suffix != ".md" and geradores not in p.parents
     )
 
@@ -76,7 +77,7 @@ def chave(celulas: list[Celula], raiz: Path) -> str:
     if any(map(importa_o_pacote, arvores)):
         arquivos.append(raiz / PACOTE / "__init__.py")
     citados = dados_citados([*arvores, *(a for m, a in modulos.items() if m != "corpus")], raiz)
-    arquivos += citados or (_dados(raiz) if "corpus" in modulos else [])
+    arquivos += citados or (dados(raiz) if "corpus" in modulos else [])
     for arquivo in arquivos:
         if arquivo.exists():
             soma.update(arquivo.relative_to(raiz).as_posix().encode() + b"\0" + arquivo.read_bytes() + b"\0")

@@ -31,7 +31,7 @@ from nbformat import NotebookNode
 
 from ferramentas.caderno import le_caderno
 from ferramentas.celulas import Celula, le_celulas
-from ferramentas.execucao import chave, marca_cabecalho
+from ferramentas.execucao import chave, dados, marca_cabecalho
 from ferramentas.livro import (
     ErroDoLivro,
     grava,
@@ -43,6 +43,7 @@ from ferramentas.livro import (
 
 UMA_LINHA = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SEM_WIDGETS = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # a barra do tqdm: aqui ninguém a vê
+EM_VEZ = "numa pasta temporária (tempfile), que se apaga no fim"  # onde uma página grava
 TENTATIVAS = 3  # de começar o kernel de uma página
 AO_MESMO_TEMPO = 4  # no máximo: cada página chega a ocupar 1 GB
 EXECUCOES_GUARDADAS = 60  # quantas o cache guarda antes de esquecer as mais antigas
@@ -175,6 +176,7 @@ class Executor:
                 raise DeadKernelError("interrompida")
             pagina.celula = de_codigo.index(cell_index)
 
+        dados_antes = self.dados()
         with tempfile.TemporaryDirectory() as vazia:
             for resta in reversed(range(TENTATIVAS)):
                 cliente = NotebookClient(
@@ -203,9 +205,18 @@ class Executor:
         if deixados:
             raise ErroDoLivro(
                 f"{pagina.nome}.md:1: a página deixa arquivos na pasta em que roda: {', '.join(deixados)}; "
-                "grave-os numa pasta temporária (tempfile), que se apaga no fim"
+                f"grave-os {EM_VEZ}"
+            )
+        if mudados := sorted({nome for nome, _ in self.dados() ^ dados_antes}):
+            raise ErroDoLivro(
+                f"{pagina.nome}.md:1: {', '.join(mudados)} mudou enquanto a página rodava; se foi uma célula "
+                f"dela que o escreveu, grave {EM_VEZ}"
             )
         return time.monotonic() - inicio
+
+    def dados(self) -> set[tuple[str, int]]:
+        """Os arquivos de dados, e quando cada um foi gravado."""
+        return {(p.relative_to(self.raiz).as_posix(), p.stat().st_mtime_ns) for p in dados(self.raiz)}
 
     def fecha(self, pagina: Pagina, futuro: Future[float | None], juntas: int) -> str | None:
         """Guarda a execução que acabou bem; devolve a queixa da que acabou mal."""
@@ -241,6 +252,11 @@ class Executor:
             causa = " ".join(f"{erro.ename}: {erro.evalue}".split())[:200]
             if erro.ename == "StdinNotImplementedError":
                 causa = "ela pede algo ao teclado (input), e na construção não há quem responda"
+            if erro.ename == "EscreveEmData":
+                causa = (
+                    f"ela escreve em {erro.evalue}, e rodar uma página não muda os dados do livro; grave "
+                    f"{EM_VEZ}, ou leve o arquivo pronto a data/, com o cartão dele"
+                )
             inteiro = arquivo.relative_to(self.raiz).as_posix()
             onde = pagina.lugar(int(achado[1]) if achado else 1)
             return f"{onde}: a célula falhou: {causa} (o traceback inteiro está em {inteiro})"
@@ -311,9 +327,15 @@ def dura(segundos: float) -> str:
     return f"{minutos} min {resto} s" if minutos else f"{resto} s"
 
 
+def ambiente(raiz: Path) -> dict[str, str]:
+    """As variáveis com que os kernels rodam."""
+    guarda = {"PYTHONSTARTUP": str(Path(__file__).with_name("guarda.py")), "LIVRO_DADOS": str(raiz / "data")}
+    return UMA_LINHA | SEM_WIDGETS | guarda
+
+
 def executa(mds: Iterable[Path], pasta: Path, raiz: Path) -> None:
     """Executa as páginas e guarda as saídas; erro se alguma falhou."""
-    os.environ.update(UMA_LINHA | SEM_WIDGETS)  # os kernels o herdam
+    os.environ.update(ambiente(raiz))  # os kernels o herdam
     if Executor(pasta, raiz).executa(mds):
         raise ErroDoLivro(
             "a construção parou; a causa está nas mensagens acima. Conserte a célula e rode de novo"

@@ -19,6 +19,13 @@ from ferramentas.importacoes import Grafo, importacoes
 from ferramentas.livro import PACOTE, RAIZ, ErroDoLivro, enderecos, le_texto, numero_do_capitulo, paginas
 
 COLUNAS = 88  # do código do pacote
+UNIDADES = "s|ms|min|h|[kKMGT]B|nats?|bits?|bytes?|vezes|pontos?|graus?|(?:mil|bil|tril)(?:hão|hões)"
+DECIMAL = re.compile(  # só o que é decimal com certeza: nem versão, nem seção, nem milhar
+    r"(?<![\w.,/-])(?:0\.\d+(?!\w|\.\d)|\d+\.(?:\d\d?|\d{4,})(?=\s?%|[ \u00a0](?:" + UNIDADES + r")\b))"
+)
+NUMERADOS = re.compile(
+    r"(?i)\b(?:homellm|(?:vers|seç|equaç)(?:ão|ões)|figuras?|tabelas?|exercícios?|listage[mn]s?)\W*$"
+)
 
 
 def revisa(raiz: Path = RAIZ) -> list[str]:
@@ -60,12 +67,15 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         textos[pagina] = texto
         queixas += _linhas_compridas(da_pagina)
         documentados |= set(re.findall(r"(?m)^\.\. automodule:: (\S+)", texto))
-        for linha, queixa in sorted([*_imagens(prosa), *_notas(prosa), *_formulas(prosa)]):
+        da_prosa = [*_imagens(prosa), *_notas(prosa), *_formulas(prosa), *_decimais(prosa, texto, da_pagina)]
+        for linha, queixa in sorted(da_prosa):
             queixas.append(f"{pagina}:{linha}: {queixa}")
         queixas += estrutura.titulos(prosa, pagina)
         queixas += estrutura.marcas_soltas(prosa, texto, pagina)
         queixas += estrutura.exercicios(texto, pagina)
+        queixas += estrutura.glossario(texto, pagina)
     queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
+    queixas += estrutura.bibliografia(raiz)
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
     queixas += _ao_importar(celulas)
@@ -147,6 +157,29 @@ def _notas(prosa: str) -> Iterator[tuple[int, str]]:
         yield usadas[nome], f"nota de rodapé [^{nome}] usada e não definida; acrescente a linha [^{nome}]: …"
     for nome in definidas.keys() - usadas.keys():
         yield definidas[nome], f"nota de rodapé [^{nome}] definida e não usada; cite-a no texto ou apague-a"
+
+
+def _decimais(prosa: str, texto: str, celulas: list[Celula]) -> Iterator[tuple[int, str]]:
+    """Números com ponto no lugar da vírgula, na prosa e no que as figuras das células dizem.
+
+    >>> [queixa.split(";")[0] for _, queixa in _decimais("de 0.52 a 3.5 %, com o Python 3.10", "", [])]
+    ['0.52 tem ponto no lugar da vírgula', '3.5 tem ponto no lugar da vírgula']
+    """
+    linhas = dict(enumerate(prosa.split("\n"), 1))
+    original = texto.split("\n")
+    for celula in celulas:
+        for n in range(celula.linha + 1, celula.linha_do_codigo):
+            if re.match(r":(legenda|alt):", original[n - 1]):
+                linhas[n] = original[n - 1]
+    for n, linha in linhas.items():
+        if re.match(r"\s*:(?!legenda|alt|caption)[\w-]+:", linha):  # uma opção, como a largura
+            continue
+        limpa = re.sub(r"\]\([^)]*\)|https?://\S+|<[^>]*>|\{[\w:]+\}", lambda m: " " * len(m[0]), linha)
+        for achado in DECIMAL.finditer(limpa):
+            if not NUMERADOS.search(limpa[: achado.start()]):
+                inteira, casas = achado[0].split(".")
+                certo = f"{inteira},{casas} (numa fórmula, {inteira}{{,}}{casas})"
+                yield n, f"{achado[0]} tem ponto no lugar da vírgula; escreva {certo}"
 
 
 def _formulas(prosa: str) -> Iterator[tuple[int, str]]:

@@ -114,8 +114,7 @@ def planeja(titulo: str, modulo: str = "", raiz: Path = RAIZ) -> dict[str, str]:
             raise ErroDoLivro(
                 f"{arquivo}:1: já existe, e não é de capítulo nenhum; apague-o ou mude-lhe o nome"
             )
-    api = le_texto(raiz / "book/api.md", raiz).rstrip("\n")
-    secao = f"## {PACOTE}.{modulo}\n\n```{{eval-rst}}\n.. automodule:: {PACOTE}.{modulo}\n   :members:\n```\n"
+    diretiva = f"```{{eval-rst}}\n.. automodule:: {PACOTE}.{modulo}\n   :members:\n```"
     acrescimos = {
         "_toc.yml": (
             r"^ +- file: book/\d\d-\S+.*$",
@@ -132,10 +131,16 @@ def planeja(titulo: str, modulo: str = "", raiz: Path = RAIZ) -> dict[str, str]:
             f"| {numero} | {titulo} | [página]({publicos.pagina(pagina)}) | [{selo}]({caderno}) |",
             "a tabela dos capítulos",
         ),
+        "book/api.md": (
+            r"^    [a-z_]+ {2,}\S.*$",
+            f"    {modulo:<14}  diga aqui, em poucas palavras, o que ele faz",
+            "a lista dos módulos, na docstring do pacote",
+        ),
     }
     for arquivo, (padrao, linha, oque) in acrescimos.items():
         novos[arquivo] = _depois_da_ultima(le_texto(raiz / arquivo, raiz), padrao, linha, arquivo, oque)
-    return novos | {"book/api.md": f"{api}\n\n{secao}"}
+    novos["book/api.md"] += f"\n## {PACOTE}.{modulo}\n\n{diretiva}\n"
+    return novos
 
 
 def main(argumentos: list[str] | None = None) -> int:
@@ -159,7 +164,7 @@ def main(argumentos: list[str] | None = None) -> int:
     pagina = next(iter(novos))
     print(
         f"\nO capítulo é {pagina}: troque o exemplo pelo seu, seguindo os conselhos que estão lá.\n"
-        "A frase dele na página inicial está em book/index.md.\n"
+        "A frase dele na página inicial está em book/index.md, e a do módulo, em book/api.md.\n"
         f"Para ver a página, depois de um make livro: make pagina p={pagina[5:7]}\n"
         "O que um capítulo precisa ter: CONTRIBUTING.md"
     )

@@ -54,6 +54,8 @@ def publica_previa(pasta: Path, sha: str, raiz: Path = RAIZ, chama: Callable[...
 
 def limpa(raiz: Path = RAIZ, chama: Callable[..., str] = gh) -> list[int]:
     """Apaga as prévias de pull requests que já não estão abertos; devolve os números."""
+    if not git("ls-remote", "origin", f"refs/heads/{RAMO}", pasta=raiz):
+        return []  # nada foi publicado ainda
     git("fetch", "--quiet", "--depth=1", "origin", RAMO, pasta=raiz)
     pastas = git("ls-tree", "--name-only", "FETCH_HEAD", f"{PREVIAS}/", pasta=raiz).split()
     numeros = [int(m[1]) for p in pastas if (m := re.fullmatch(rf"{PREVIAS}/(\d+)", p))]

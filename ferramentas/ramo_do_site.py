@@ -9,16 +9,20 @@ as prévias como estão; publicar numa prévia deixa o resto como está. Nada do
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from ferramentas.livro import RAIZ
 
 PREVIAS = "previa"
+TENTATIVAS = 6  # de enviar, quando outras publicações chegam no meio
+ESPERA = 20.0  # segundos, no máximo, entre duas
 
 
 class NaoPublicou(Exception):
@@ -76,32 +80,46 @@ def troca(arvore: Path, origem: Path | None, destino: str) -> None:
 
 
 def publica(origem: Path | None, destino: str, ramo: str, raiz: Path = RAIZ, remoto: str = "origin") -> None:
-    """Troca o conteúdo de `destino` no ramo e o envia, num commit sem passado."""
+    """Troca o conteúdo de `destino` no ramo e o envia, num commit sem passado.
+
+    Se outra publicação chegou primeiro (o site e duas prévias podem acabar juntos), recomeça do que ela
+    deixou: nada de nenhuma das duas se perde.
+    """
     if origem is not None and not (origem / "index.html").is_file():
         raise NaoPublicou(f"{origem}: não há index.html nesta pasta; rode antes make livro")
-    with tempfile.TemporaryDirectory() as pasta:
-        arvore = Path(pasta) / "site"
-        endereco = git("remote", "get-url", remoto, pasta=raiz)
-        antes = git("ls-remote", endereco, f"refs/heads/{ramo}", pasta=raiz).split("\t")[0]
-        if antes:
-            git("clone", "--quiet", "--depth=1", f"--branch={ramo}", endereco, str(arvore), pasta=raiz)
-        else:
-            git("init", "--quiet", str(arvore), pasta=raiz)
-        troca(arvore, origem, destino)
-        git("checkout", "--quiet", "--orphan", "novo", pasta=arvore)
-        git("add", "--all", "--force", pasta=arvore)
-        quem = ("-c", "user.name=github-actions[bot]",
-                "-c", "user.email=41898282+github-actions[bot]@users.noreply.github.com")  # fmt: skip
-        git(*quem, "commit", "--quiet", "--allow-empty", "-m", f"Publica {destino or 'o site'}", pasta=arvore)
-        # se outra publicação chegou primeiro, o git recusa, e nada dela se perde
-        git(
-            "push",
-            "--quiet",
-            f"--force-with-lease={ramo}:{antes}",
-            endereco,
-            f"HEAD:refs/heads/{ramo}",
-            pasta=arvore,
-        )
+    endereco = git("remote", "get-url", remoto, pasta=raiz)
+    for resta in reversed(range(TENTATIVAS)):
+        antes = _ponta(endereco, ramo, raiz)
+        with tempfile.TemporaryDirectory() as pasta:
+            try:
+                return _envia(origem, destino, ramo, Path(pasta) / "site", endereco, antes, raiz)
+            except NaoPublicou:
+                if not resta or _ponta(endereco, ramo, raiz) == antes:  # a causa é outra
+                    raise
+        time.sleep(random.uniform(0, ESPERA))  # as que correram juntas não voltam juntas
+
+
+def _ponta(endereco: str, ramo: str, raiz: Path) -> str:
+    """O último commit do ramo; `""` se ele não existe."""
+    return git("ls-remote", endereco, f"refs/heads/{ramo}", pasta=raiz).split("\t")[0]
+
+
+def _envia(
+    origem: Path | None, destino: str, ramo: str, arvore: Path, endereco: str, antes: str, raiz: Path
+) -> None:
+    """Uma tentativa, a partir do commit `antes`; o git a recusa se o ramo não está mais nele."""
+    if antes:
+        git("clone", "--quiet", "--depth=1", f"--branch={ramo}", endereco, str(arvore), pasta=raiz)
+    else:
+        git("init", "--quiet", str(arvore), pasta=raiz)
+    troca(arvore, origem, destino)
+    git("checkout", "--quiet", "--orphan", "novo", pasta=arvore)
+    git("add", "--all", "--force", pasta=arvore)
+    quem = ("-c", "user.name=github-actions[bot]",
+            "-c", "user.email=41898282+github-actions[bot]@users.noreply.github.com")  # fmt: skip
+    git(*quem, "commit", "--quiet", "--allow-empty", "-m", f"Publica {destino or 'o site'}", pasta=arvore)
+    confere = f"--force-with-lease={ramo}:{antes}"
+    git("push", "--quiet", confere, endereco, f"HEAD:refs/heads/{ramo}", pasta=arvore)
 
 
 def main(argumentos: list[str] | None = None) -> int:

@@ -18,6 +18,7 @@ import re
 import sys
 from pathlib import Path
 
+from ferramentas import casa
 from ferramentas.livro import RAIZ, ErroDoLivro, enderecos, grava, le_texto
 
 CAMPOS = {  # arquivo: o que há nele em volta do número
@@ -86,7 +87,7 @@ def confere_etiqueta(etiqueta: str, raiz: Path = RAIZ) -> list[str]:
             f"_config.yml: repository.branch é {ramo}; no commit da etiqueta tem de ser {etiqueta}, "
             "e os notebooks, gerados com ele (python -m ferramentas.versao o prepara)"
         )
-    return queixas
+    return queixas + casa.confere(raiz)  # o README da versão leva aos notebooks dela
 
 
 def prepara(nova: str, raiz: Path = RAIZ, hoje: datetime.date | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -115,3 +116,24 @@ def test_o_vizinho_mais_parecido_acerta_mais_que_o_acaso():
 def test_a_primeira_frase_abre_a_historia():
     texto = compose_story(random.Random(0)).text
     assert texto.startswith(mede.opening_of(texto)) and len(mede.opening_of(texto)) < len(texto)
+
+
+def test_as_falhas_tiram_palavras_so_onde_nada_se_perde():
+    inteiras = list(treina.dialogues(treina.SEEDS["train"], 300))
+    com_falhas = treina.conversations(300)
+    trocadas = 0
+    for conversa, linha in zip(inteiras, com_falhas, strict=True):
+        for turno, (fala, resposta) in zip(conversa.turns, linha.turnos, strict=True):
+            assert resposta == turno.assistant
+            if fala != turno.user:
+                trocadas += 1
+                assert not turno.slots and not turno.expected
+                tiradas = Counter(turno.user.split(" ")) - Counter(fala.split(" "))
+                assert tiradas.total() and {t.lower() for t in tiradas} <= treina.SMALL
+    assert trocadas > 30
+
+
+def test_fora_do_treino_nao_ha_falhas():
+    inteiras = treina.dialogues(treina.SEEDS["test"], 20, "test")
+    falas = [[t.user for t in d.turns] for d in inteiras]
+    assert [[f for f, _ in d.turnos] for d in treina.conversations(20, "test")] == falas

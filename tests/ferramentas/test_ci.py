@@ -16,6 +16,8 @@ MAKE = """\
 #!/bin/sh
 # faz as vezes do make: anota o alvo; `livro` gera o que o arquivo `gera` traz; falha no alvo de `falha`
 echo "$@" >> pedidos
+[ "$1" = limpar ] && rm -rf _build
+[ "$1" = livro ] && ls _build/.jupyter_cache >> pedidos 2>/dev/null
 [ "$1" = livro ] && [ -f gera ] && cp gera homellm/a.py
 [ "$1" = livro ] && [ -f sobra ] && cp sobra notebooks/novo.ipynb
 read -r nada && echo "há entrada padrão: $nada" >> pedidos
@@ -43,7 +45,7 @@ def clone(tmp_path) -> Path:
     return raiz
 
 
-def roda(raiz: Path) -> subprocess.CompletedProcess[str]:
+def roda(raiz: Path, *argumentos: str) -> subprocess.CompletedProcess[str]:
     """Roda `.ci/run` de outra pasta, com algo na entrada padrão."""
     ambiente = {
         **os.environ,
@@ -51,8 +53,9 @@ def roda(raiz: Path) -> subprocess.CompletedProcess[str]:
         "PYTHON": sys.executable,
     }
     return subprocess.run(
-        [str(raiz / ".ci/run")], cwd=raiz.parent, input="sim\n", capture_output=True, text=True, env=ambiente
-    )
+        [str(raiz / ".ci/run"), *argumentos], cwd=raiz.parent, input="sim\n", capture_output=True,
+        text=True, env=ambiente,
+    )  # fmt: skip
 
 
 def pedidos(raiz: Path) -> list[str]:
@@ -66,6 +69,24 @@ def test_roda_os_comandos_do_readme_e_o_resumo_e_o_fim(clone):
     assert fim.stdout.endswith("fim de teste\n") and fim.stderr == ""
     readme = (REPO / "README.md").read_text("utf-8")
     assert all(f"make {alvo}" in readme for alvo in pedidos(clone))
+
+
+@pytest.mark.parametrize("aproveita", [True, False])
+def test_as_execucoes_guardadas_so_ficam_se_se_pede(clone, aproveita):
+    """O que o cache do GitHub trouxe não se perde no `make limpar`; o resto de `_build`, sim."""
+    guardadas = clone / "_build/.jupyter_cache"
+    guardadas.mkdir(parents=True)
+    (guardadas / "global.db").write_text("execuções", "utf-8")
+    (clone / "_build/html").mkdir()
+    assert roda(clone, *(["--aproveita"] if aproveita else [])).returncode == 0
+    achadas = ["global.db"] if aproveita else []
+    assert pedidos(clone) == ["limpar", "livro", *achadas, "teste"]
+    assert not (clone / "_build/html").exists() and guardadas.exists() == aproveita
+
+
+def test_pedir_as_execucoes_guardadas_sem_as_ter_nao_atrapalha(clone):
+    assert roda(clone, "--aproveita").returncode == 0
+    assert pedidos(clone) == ["limpar", "livro", "teste"]
 
 
 @pytest.mark.parametrize("alvo", ["livro", "teste"])

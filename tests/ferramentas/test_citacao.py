@@ -47,12 +47,26 @@ def test_o_bibtex_e_lido_por_quem_le_bibtex(obra):
 def test_abnt():
     assert citacao.abnt(OBRA) == (
         "SILVA, Ana; SOUZA, Beto. Um LLM na Mão. Versão 1.2.0. [S. l.: s. n.], 2027. "
-        "Disponível em: https://doi.org/10.5281/zenodo.1. Acesso em: [data do acesso]."
+        "DOI: https://doi.org/10.5281/zenodo.1. Disponível em: https://exemplo.org/. "
+        "Acesso em: [data do acesso]."
     )
     assert citacao.abnt(citacao.pagina(OBRA, "Atenção", "https://exemplo.org/3")) == (
         "SILVA, Ana; SOUZA, Beto. Atenção. In: SILVA, Ana; SOUZA, Beto. Um LLM na Mão. Versão 1.2.0. "
         "[S. l.: s. n.], 2027. Disponível em: https://exemplo.org/3. Acesso em: [data do acesso]."
     )
+
+
+def test_os_elementos_da_abnt_vem_na_ordem_da_norma():
+    """NBR 6023:2018, monografia e parte de monografia em meio eletrônico, conferidas elemento a elemento."""
+    livro = citacao.livro()
+    ordem = [a.upper() for a in livro.autores] + [livro.titulo, f"Versão {livro.versao}", "[S. l.: s. n.]"]
+    ordem += [f", {livro.ano}.", "Disponível em: https://", "Acesso em: "]
+    citada = citacao.abnt(livro)
+    lugares = [citada.index(elemento) for elemento in ordem]
+    assert lugares == sorted(lugares) and "<" not in citada  # a norma de 2018 tirou os < > dos endereços
+    parte = citacao.abnt(citacao.pagina(livro, "Atenção", "https://exemplo.org/3"))
+    quem = livro.autores[0].upper()
+    assert parte.startswith(f"{quem}. Atenção. In: {quem}. {livro.titulo}. Versão ")
 
 
 def test_apa():
@@ -70,27 +84,27 @@ def test_um_arquivo_ruim_da_um_erro_que_diz_o_que_falta(tmp_path, texto):
 
 
 class Leitor(HTMLParser):
-    """O texto de cada elemento que tem `id`, e para onde aponta cada botão de copiar."""
+    """O texto de cada elemento que tem `id`, os destaques dele, e para onde aponta cada botão de copiar."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.aberto, self.textos, self.copiam, self.ligacoes = "", {}, [], []
-        self.negrito, self.fortes = False, []
+        self.destaque, self.destaques = "", []
 
     def handle_starttag(self, tag, attrs):
         de = dict(attrs)
-        self.negrito = tag == "strong"
-        self.aberto = self.aberto if self.negrito else de.get("id", "")
+        self.destaque = tag if tag in ("strong", "em") else ""
+        self.aberto = self.aberto if self.destaque else de.get("id", "")
         self.copiam += [de["data-copia"]] if "data-copia" in de else []
         self.ligacoes += [de["href"]] if "href" in de else []
 
     def handle_endtag(self, tag):
-        self.aberto = self.aberto if tag == "strong" else ""
-        self.negrito = False
+        self.aberto = self.aberto if tag in ("strong", "em") else ""
+        self.destaque = ""
 
     def handle_data(self, data):
         self.textos[self.aberto] = self.textos.get(self.aberto, "") + data
-        self.fortes += [(self.aberto, data)] if self.negrito else []
+        self.destaques += [(self.aberto, self.destaque, data)] if self.destaque else []
 
 
 def test_o_dialogo_traz_as_quatro_formas_daquela_pagina():
@@ -102,8 +116,20 @@ def test_o_dialogo_traz_as_quatro_formas_daquela_pagina():
         assert leitor.textos[f"citar-{formato}"] == citacao.em(formato, obra)
     assert leitor.textos["dialogo-citar-titulo"] == "Citar esta página"
     assert leitor.ligacoes == ["../como-citar.html"]
-    assert leitor.fortes == [("citar-abnt", "Um LLM na Mão")]
+    assert leitor.destaques == [
+        ("citar-abnt", "em", "In"),
+        ("citar-abnt", "strong", "Um LLM na Mão"),
+        ("citar-abnt", "em", "S. l.: s. n."),
+        ("citar-apa", "em", "Um LLM na Mão"),
+    ]
     assert "Citar o livro" in citacao.dialogo(OBRA, "x")
+
+
+def test_o_destaque_e_o_do_livro_mesmo_que_o_capitulo_tenha_o_nome_dele():
+    homonimo = citacao.dialogo(citacao.pagina(OBRA, "Um LLM na Mão", "https://exemplo.org/3"), "x")
+    assert "SOUZA, Beto. Um LLM na Mão. <em>In</em>: " in homonimo
+    assert "SOUZA, Beto. <strong>Um LLM na Mão</strong>. Versão" in homonimo
+    assert "(2027). Um LLM na Mão. Em <em>Um LLM na Mão</em> (Versão" in homonimo
 
 
 def test_o_programa_do_navegador_conhece_a_marca_da_data():

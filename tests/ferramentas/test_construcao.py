@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from brinquedo import restos_de_myst
+from brinquedo import Livro, restos_de_myst
 from ferramentas.livro import enderecos
 from ferramentas.preparo import MODELO
 
@@ -224,8 +224,33 @@ def test_conferencia_dos_notebooks(livro):
         consertado = livro.constroi("--cadernos")
         assert consertado.codigo == 0 and "09-velho.ipynb apagado" in consertado.texto
     finally:
-        (livro.raiz / "notebooks/09-velho.ipynb").unlink(missing_ok=True)
+        for resto in ("09-velho.ipynb", "09-velho.ipynb.editado", "00-zero.ipynb.editado"):
+            (livro.raiz / "notebooks" / resto).unlink(missing_ok=True)
     assert livro.gerados() == antes
+
+
+def test_caderno_editado_a_mao_nao_se_perde(livro):
+    """Fica uma cópia ao lado, e outra se já houver uma; o que só está atrasado é trocado sem cópia."""
+    assert livro.constroi("--cadernos").codigo == 0
+    antes, caderno = livro.gerados(), "notebooks/00-zero.ipynb"
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa nova.")
+    copias = [livro.raiz / f"{caderno}.editado{n}" for n in ("", "1", "2")]
+    try:
+        for copia, edicao in zip(copias, ("# Passo um", "# Passo \x80", "[]"), strict=True):
+            texto = livro.le(caderno).replace("# Passo zero", edicao) if edicao[0] == "#" else edicao
+            (livro.raiz / caderno).write_bytes(editado := texto.encode("latin-1", "replace"))
+            dito = livro.constroi("--cadernos")
+            assert dito.codigo == 0 and copia.read_bytes() == editado
+            frases = [f for f in dito.texto.splitlines() if ".ipynb:1: " in f]
+            assert frases == [
+                f"{caderno}:1: foi editado à mão, e é gerado; a sua edição ficou em {copia.name}: leve-a a "
+                "book/00-zero.md e rode de novo"
+            ]
+    finally:
+        for copia in copias:
+            copia.unlink(missing_ok=True)
+    mudados = {n for n, dados in livro.gerados().items() if dados != antes[n]}
+    assert mudados == {"notebooks/04-quatro.ipynb"} == {n for n in mudados if "Prosa nova." in livro.le(n)}
 
 
 def test_no_que_o_notebook_nao_sabe_dizer_derruba_a_construcao(livro):
@@ -345,6 +370,17 @@ def test_prosa_editada_nao_executa_nada_e_chega_as_paginas_que_a_citam(livro):
     assert "# Começo" in livro.prosa("00-zero") and "A [Começo]" in livro.prosa("03-tres")
     igual = livro.constroi()
     assert igual.codigo == 0 and igual.executadas == [] and "notebook:" not in igual.texto, igual
+
+
+def test_num_clone_novo_o_cache_restaurado_poupa_as_execucoes(construido, tmp_path):
+    """O fluxo do GitHub só guarda `_build/.jupyter_cache`: a chave não depende da pasta nem da hora."""
+    novo = Livro(tmp_path / "noutra-pasta")
+    guardado = "_build/.jupyter_cache"
+    shutil.copytree(construido.raiz / guardado, novo.raiz / guardado)
+    novo.muda("book/04-quatro.md", "Prosa do quatro.", "Prosa nova.")
+    feito = novo.constroi()
+    assert feito.codigo == 0 and feito.executadas == [], feito
+    assert "Prosa nova." in novo.pagina("04-quatro") and "dobro: 42" in novo.pagina("00-zero")
 
 
 def test_mudanca_num_modulo_executa_so_quem_o_usa(livro):

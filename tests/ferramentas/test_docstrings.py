@@ -154,6 +154,17 @@ def test_um_nome_que_sumiu_do_pacote_e_cobrado_na_tabela(tabela):
     assert re.match(r"ferramentas/docstrings.py:\d+: \w+: falso.sumiu não é um nome público", queixa)
 
 
+def test_cada_modulo_tem_uma_linha_na_ajuda_do_pacote():
+    lista = "Os módulos:\n\n    um       o primeiro\n    sumido   o que não há mais\n"
+    ajuda = celula(f'"""O pacote.\n\n{lista}"""', "__init__")
+    modulos = [celula('"""O módulo."""', nome) for nome in ("um", "dois")]
+    achadas = docstrings.queixas([ajuda, *modulos], REFERENCIAS, fontes={}, sem_exemplo={})
+    assert [queixa.partition(": ")[2] for queixa in achadas] == [
+        "falta dois na lista dos módulos; diga numa linha o que ele faz",
+        "sumido está na lista dos módulos e não existe; apague a linha",
+    ]
+
+
 def test_as_excecoes_sao_poucas_explicadas_e_precisas():
     """Sem a exceção, a queixa aparece: nenhuma fica por costume."""
     assert len(docstrings.SEM_EXEMPLO) <= 5 and all(docstrings.SEM_EXEMPLO.values())

@@ -87,6 +87,11 @@ PROSA = {  # o que se escreveu: (linha, contada do corpo, e o que se lê); o cap
         "homellm.a não tem g; confira o nome na página da API",
     ),
     "módulo que não há": ("A {func}`x <homellm.nada.g>`.\n", 1, "homellm.nada não existe; há __init__, a"),
+    "termo fora do glossário": (
+        "texto\n\n```{glossary}\ntoken\n: um pedaço\n```\n",
+        3,
+        "os termos moram em book/glossario.md; leve estes para lá",
+    ),
     "conflito": (
         "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> outro\n",
         1,
@@ -169,9 +174,9 @@ def test_dois_capitulos_com_o_mesmo_numero_e_fora_de_ordem(tmp_path):
 
 
 def test_os_capitulos_do_livro_nao_pulam_numero():
-    achados = sorted(n for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
-    faltam = sorted(set(range(len(achados))) - set(achados))
-    assert not faltam, f"faltam os capítulos {faltam} (há {achados}); dê ao novo o primeiro número que falta"
+    achados = sorted((n, p.name) for p in paginas() if (n := numero_do_capitulo(p.stem)) is not None)
+    for certo, (numero, nome) in enumerate(achados):
+        assert numero == certo, f"book/{nome}:1: não há capítulo {certo:02}; dê a este o {certo:02}"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,28 @@ def test_arquivo_de_dados_ruim(tmp_path, nome, texto, queixa):
     (raiz / f"data/{nome}").write_text(texto, "utf-8")
     (dita,) = revisa(raiz)
     assert dita.startswith(queixa)
+
+
+BOA = "@book{boa,\n  title = {Um},\n  year = {2020},\n}\n\n"
+BIBLIOGRAFIAS = {  # o que se acrescenta depois da linha 5: (linha, o que se lê)
+    "@misc{ruim,\n  title = {Dois\n}\n": (6, "a entrada que começa aqui não se lê; confira as chaves"),
+    "@misc{ruim,\n  title = {Dois}\n  year = 2020\n}\n": (6, "confira as chaves, as aspas e a vírgula"),
+    BOA: (6, "a entrada boa já está na linha 1; mude o nome de uma"),
+    "\n@bok{ruim,\n title = {Dois},\n year = {2020}}\n": (7, "o livro não sabe escrever uma @bok; use"),
+    "@misc{ruim,\n  title = {Dois},\n}\n": (6, "a entrada ruim não tem year; acrescente a linha year = {…}"),
+    "<<<<<<< HEAD\n": (6, "marca de conflito do git; fique com uma das duas versões"),
+}
+
+
+@pytest.mark.parametrize("entrada", BIBLIOGRAFIAS)
+def test_entrada_ruim_na_bibliografia(tmp_path, entrada):
+    linha, frase = BIBLIOGRAFIAS[entrada]
+    raiz = livro(tmp_path, "")
+    (raiz / "book/referencias.bib").write_text(BOA, "utf-8")
+    assert revisa(raiz) == []
+    (raiz / "book/referencias.bib").write_text(BOA + entrada, "utf-8")
+    (queixa,) = revisa(raiz)
+    assert queixa.startswith(f"book/referencias.bib:{linha}: ") and frase in queixa
 
 
 def test_a_mesma_funcao_duas_vezes_no_modulo(tmp_path):
@@ -231,6 +258,11 @@ AVISOS = [  # como o Sphinx escreve, depois de “book/03-a.md:7: ”, e o que o
         "nenhuma equação tem o rótulo eq-nada; ponha (eq-nada) depois do $$",
     ),
     ("WARNING: unknown document: 'nada'", "não há página nada; confira o nome"),
+    ("WARNING: download file not readable: book/n.zip", "o arquivo a baixar não existe: book/n.zip; confira"),
+    (
+        "WARNING: duplicate term description of token, other instance in book/glossario",
+        "o termo token já está em book/glossario; tire um dos dois",
+    ),
     (
         "WARNING: image file not readable: book/figuras/x.png",
         "a imagem book/figuras/x.png não existe; confira o nome",
@@ -261,7 +293,13 @@ AVISOS = [  # como o Sphinx escreve, depois de “book/03-a.md:7: ”, e o que o
         "raised:\nNo module named 'homellm.x' [autodoc.import_object]",
         "book/api.md documenta homellm.x, que não se importa (No module named 'homellm.x'); conserte",
     ),
+    (
+        "WARNING: autodoc: failed to import module 'x' from module 'homellm'; the following exception was "
+        "raised:\nTraceback (most recent call last):\n  File \"a\", line 1\nValueError: ai [autodoc.x]",
+        "book/api.md documenta homellm.x, que não se importa (ValueError: ai); conserte o módulo, ou tire",
+    ),
     ("WARNING: algo que ninguém previu [x.y]", "algo que ninguém previu [x.y]"),
+    ("WARNING: algo com\nmuitas\nlinhas", "algo com"),
 ]
 
 
@@ -269,7 +307,7 @@ AVISOS = [  # como o Sphinx escreve, depois de “book/03-a.md:7: ”, e o que o
 def test_o_aviso_do_sphinx_vira_uma_frase(aviso, frase):
     for onde in ("/r/book/03-a.md:7", "\x1b[91m/r/book/03-a.md:7"):
         dito = traduz(f"{onde}: {aviso}\x1b[39;49;00m\n", Path("/r"))
-        assert dito.startswith(f"book/03-a.md:7: {frase}")
+        assert dito.startswith(f"book/03-a.md:7: {frase}") and "\n" not in dito
 
 
 def test_o_lugar_que_o_sphinx_nao_sabe_escrever(tmp_path):
@@ -278,6 +316,24 @@ def test_o_lugar_que_o_sphinx_nao_sabe_escrever(tmp_path):
     for onde in ("book/04-q.rst", "book/04-q", "book/04-q.md", "book/04-q.md:None"):
         assert traduz(f"{tmp_path}/{onde}: WARNING: x", tmp_path) == "book/04-q.md:1: x"
     assert traduz("WARNING: sem lugar", tmp_path) == "sem lugar"
+
+
+def test_o_aviso_numa_docstring_leva_a_pagina(tmp_path):
+    codigo = 'class C:\n    def f(self):\n        """Um.\n\n        a `b\n        """'
+    raiz = livro(tmp_path, celula(codigo, ":tangle: homellm/b.py"))
+    for caminho, modulo in extrai(raiz).items():
+        (raiz / caminho).write_text(modulo.texto, "utf-8")
+    aviso = "Inline interpreted text or phrase reference start-string without end-string."
+    onde = f"{raiz}/homellm/b.py:docstring of homellm.b.C.f"
+    assert traduz(f"{onde}:3: WARNING: {aviso}", raiz) == (
+        f"book/01-um.md:{CORPO + 6}: a docstring de homellm.b.C.f: há uma marca (`, * ou **) que abre e não "
+        "fecha; feche-a"
+    )
+    assert traduz(f"{onde}:3: ERROR: Unexpected indentation.", raiz).endswith(
+        "o recuo muda de repente; alinhe a linha com a de cima, ou deixe uma em branco entre elas"
+    )
+    (raiz / "homellm/b.py").write_text("escrito à mão", "utf-8")
+    assert traduz(f"{onde}:3: ERROR: x", raiz) == "homellm/b.py:3: a docstring de homellm.b.C.f: x"
 
 
 def test_o_mesmo_aviso_e_dito_uma_vez_so():

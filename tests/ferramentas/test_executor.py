@@ -13,7 +13,7 @@ import pytest
 
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
 from ferramentas import executor
-from ferramentas.executor import SEM_WIDGETS, UMA_LINHA, Executor, dura, prepara
+from ferramentas.executor import Executor, dura, prepara
 from ferramentas.livro import ErroDoLivro, nome_da_pagina, paginas
 
 CONTA = """\
@@ -50,8 +50,8 @@ class Ouvinte(Executor):
 
 
 @pytest.fixture(autouse=True)
-def ambiente(monkeypatch) -> None:
-    for variavel, valor in (UMA_LINHA | SEM_WIDGETS).items():
+def ambiente(monkeypatch, tmp_path) -> None:
+    for variavel, valor in executor.ambiente(tmp_path).items():
         monkeypatch.setenv(variavel, valor)
 
 
@@ -151,6 +151,63 @@ def test_pagina_que_deixa_arquivos(tmp_path):
     raiz = livro_de(tmp_path, {"01-um": celula("open('b', 'w').close()\nopen('a', 'w').close()")})
     (queixa,) = Ouvinte(raiz).executa(paginas(raiz))
     assert queixa.startswith("book/01-um.md:1: a página deixa arquivos na pasta em que roda: a, b; grave")
+
+
+ABRE = "import numpy as np, os, pathlib, shutil\ndados = pathlib.Path({raiz!r}) / 'data'\n"
+ESCREVEM = {  # o que a célula faz, e o arquivo de que se queixa
+    "open(dados / 'novo.txt', 'w')": "novo.txt",
+    "with open(dados / 'contos.txt', 'a') as f:\n    f.write('x')": "contos.txt",
+    "(dados / 'sub/novo.txt').write_text('x')": "sub/novo.txt",
+    "np.save(dados / 'a.npy', np.zeros(2))": "a.npy",
+    "np.memmap(dados / 'contos.txt', mode='r+')": "contos.txt",
+    "open('a', 'w').close()\nos.replace('a', dados / 'a')": "a",
+    "shutil.copy(dados / 'contos.txt', dados / 'copia.txt')": "copia.txt",
+    "(dados / 'pasta').mkdir()": "pasta",
+    "os.chdir(dados)\nos.remove(b'contos.txt')": "contos.txt",
+}
+
+
+@pytest.mark.parametrize("codigo", ESCREVEM)
+def test_pagina_que_escreve_nos_dados_para_na_linha_e_nada_se_escreve(tmp_path, codigo):
+    abre = ABRE.format(raiz=str(tmp_path))
+    raiz = livro_de(tmp_path, {"01-um": celula("0") + celula(abre + codigo)})
+    (raiz / "data/sub").mkdir(parents=True)
+    (raiz / "data/contos.txt").write_text("era uma vez", "utf-8")
+    ouvinte = Ouvinte(raiz)
+    (queixa,) = ouvinte.executa(paginas(raiz))
+    antes = CABECALHO + "# T\n\n" + celula("0") + "```\n" + abre
+    linha = antes.count("\n") + 1 + (0 if codigo.startswith("with") else codigo.count("\n"))
+    assert queixa.startswith(
+        f"book/01-um.md:{linha}: a célula falhou: ela escreve em data/{ESCREVEM[codigo]}, e rodar uma página "
+        "não muda os dados do livro; grave numa pasta temporária (tempfile)"
+    ), queixa
+    restam = sorted(p.name for p in (raiz / "data").rglob("*"))
+    assert restam == ["contos.txt", "sub"] and (raiz / "data/contos.txt").read_text("utf-8") == "era uma vez"
+    assert not ouvinte.guardada(prepara(raiz / "book/01-um.md", raiz))
+
+
+def test_pagina_que_le_os_dados_e_escreve_noutro_lugar_nao_tem_queixa(tmp_path):
+    le = "print(open(dados / 'contos.txt').read(), np.memmap(dados / 'contos.txt', mode='r')[:2])\n"
+    grava = "import tempfile\nwith tempfile.TemporaryDirectory() as t: open(f'{t}/a', 'w').close()"
+    raiz = livro_de(tmp_path, {"01-um": celula(ABRE.format(raiz=str(tmp_path)) + le + grava)})
+    (raiz / "data").mkdir()
+    (raiz / "data/contos.txt").write_text("era uma vez", "utf-8")
+    ouvinte = Ouvinte(raiz)
+    assert ouvinte.executa(paginas(raiz)) == []
+    assert ouvinte.saidas()["book/01-um"][0][0].text == "era uma vez [101 114]\n"
+
+
+def test_pagina_que_escreve_nos_dados_por_fora_do_python(tmp_path):
+    copia = f"import subprocess\nsubprocess.run(['touch', {str(tmp_path / 'data/novo.bin')!r}])"
+    raiz = livro_de(tmp_path, {"01-um": celula(copia)})
+    (raiz / "data").mkdir()
+    ouvinte = Ouvinte(raiz)
+    (queixa,) = ouvinte.executa(paginas(raiz))
+    assert queixa == (
+        "book/01-um.md:1: data/novo.bin mudou enquanto a página rodava; se foi uma célula dela que o "
+        "escreveu, grave numa pasta temporária (tempfile), que se apaga no fim"
+    )
+    assert not ouvinte.guardada(prepara(raiz / "book/01-um.md", raiz))
 
 
 def test_depois_de_uma_falha_a_outra_acaba_e_fica_guardada_e_mais_nenhuma_comeca(tmp_path, monkeypatch):

@@ -52,6 +52,43 @@ def test_cada_falha_se_repete_ate_ser_consertada(livro):
     assert "dobro: 42" in livro.pagina("00-zero")
 
 
+ENGANOS = [  # o que se escreve, e o que se lê, na linha em que a marca « está
+    ("«{ref}`nada`", "nada no livro tem o rótulo nada; confira o nome, ou ponha (nada)= antes do título"),
+    ("«{numref}`fig-nada`", "nada no livro tem o rótulo fig-nada; confira"),
+    ("«{cite:p}`ninguem`", "a citação ninguem não está nas referências; confira o nome, ou acrescente"),
+    ("«{term}`palavrório`", "o termo palavrório não está no glossário; acrescente-o a book/glossario.md"),
+    ("«{eq}`eq-nada`", "nenhuma equação tem o rótulo eq-nada; ponha (eq-nada) depois do $$ que a fecha"),
+    ("«[x](nada.md)", "a ligação leva a nada.md, que nada no livro tem; confira o nome"),
+    ("«{doc}`nadinha`", "não há página nadinha; confira o nome, sem .md e a partir desta página"),
+    ("«![x](figuras/nada.png)", "a imagem book/figuras/nada.png não existe; confira o nome em book/figuras/"),
+    ("«```{notaa}\nx\n```", "não há diretiva chamada notaa; confira o nome entre as chaves"),
+    ("«{papel}`x`", "não há papel chamado papel; confira o nome entre as chaves"),
+    ("«#### Pula", "o título pula um nível: H1 to H4; use um # a menos"),
+    ("«```{include} nada.txt\n```", "o arquivo incluído não existe: book/nada.txt; confira o caminho"),
+    ("«```{figure} figuras/logo.svg\n:alt: x\n:opcao: 3\n```", "figure não tem a opção opcao; confira"),
+    ("«```{figure} figuras/logo.svg\n:alt: x\n:width: abc\n```", "figure não aceita abc em :width:; confira"),
+    ("```{figure} figuras/logo.svg\n:alt: x\n:name: fig-q\n```\n\n«{numref}`fig-q`", "fig-q não tem número"),
+    ("«:::{note}\n:::", "note está vazia; escreva o que vai dentro, ou apague-a"),
+    ("«:::{admonition}\nx\n:::", "admonition pede um nome, título ou endereço depois das chaves; escreva-o"),
+    ("«:::{table} Uma\nx\n:::", "table não tem dentro o que pede (exactly one table expected); confira"),
+    ("«```pyton\nx\n```", "não há linguagem chamada pyton; confira o nome, ou escreva text"),
+    ("«```json\n{a b}\n```", "o bloco não é json válido, a partir de 'a'; conserte-o, ou escreva text"),
+]  # fmt: skip
+
+
+def test_cada_aviso_do_sphinx_diz_o_lugar_e_o_que_escrever(livro):
+    """Todos de uma vez, numa construção de verdade: uma linha por engano, e nenhuma a mais."""
+    livro.muda("book/04-quatro.md", "Prosa do quatro.", "\n\n".join(texto for texto, _ in ENGANOS))
+    linhas = livro.le("book/04-quatro.md").split("\n")
+    marcadas = [n for n, linha in enumerate(linhas, 1) if "«" in linha]
+    livro.escreve("book/04-quatro.md", "\n".join(linhas).replace("«", ""))
+    ruim = livro.constroi("--so-site")
+    ditas = [frase for frase in ruim.texto.splitlines() if frase.startswith("book/")]
+    assert ruim.codigo == 1 and len(ditas) == len(ENGANOS), ruim
+    for linha, (_, frase) in zip(marcadas, ENGANOS, strict=True):
+        assert [d for d in ditas if d.startswith(f"book/04-quatro.md:{linha}: {frase}")], (frase, ruim)
+
+
 def test_construcao_morta_no_meio_nao_esconde_avisos(livro):
     """Morto sem aviso (kill -9) depois de gravar o ambiente, o Sphinx não releria a página ruim."""
     ambiente = livro.raiz / "_build/.doctrees/environment.pickle"

@@ -44,6 +44,23 @@ RUINS = {  # nome: (corpo, linha contada do corpo, o que a queixa diz)
     ),
     "cifrão sem par": ("Seja $a + b.\n\nOutro.\n", 1, "fórmula aberta por $ que não fecha neste parágrafo"),
     "dinheiro": ("De R$ 5 a R$ 10.\n", 1, "R$ abre uma fórmula; se é dinheiro, escreva R\\$"),
+    "decimal com ponto": (
+        "A perda foi de 5,1\na 0.52, no fim.\n",
+        2,
+        "0.52 tem ponto no lugar da vírgula; escreva 0,52 (numa fórmula, 0{,}52)",
+    ),
+    "decimal no fim da frase": ("Custa 0.5.\n", 1, "escreva 0,5 "),
+    "decimal de três casas": ("De 0.125 a 1.024 tokens.\n", 1, "0.125 tem ponto"),
+    "porcentagem": ("Acerta 97.5 % (ou 97.5%).\n", 1, "escreva 97,5 "),
+    "decimal com unidade": ("Demora 3.2 s e ocupa 1.5 GB.\n", 1, "1.5 tem ponto"),
+    "decimal numa fórmula": ("Seja $x = 0.5$ aqui.\n", 1, "(numa fórmula, 0{,}5)"),
+    "decimal numa tabela": ("| a | b |\n|---|---|\n| 0.5 | x |\n", 3, "0.5 tem ponto"),
+    "decimal num alt": ("```{figure} x.svg\n:alt: De 0.5 a 1\n\nL\n```\n", 2, "0.5 tem ponto"),
+    "decimal na legenda da célula": (
+        celula("1", ":figura: fig-a", ":legenda: Até 0.5.", ":alt: x"),
+        3,
+        "0.5 tem ponto",
+    ),
     "módulo inexistente": (celula("import homellm.x"), 2, "homellm.x, que nenhuma célula do livro cria"),
     "nome inexistente": (celula("from homellm import x"), 2, "homellm.x, que nenhuma célula do livro cria"),
     "módulo fora da API": (
@@ -83,6 +100,11 @@ BONS = {
     "célula": celula('x = "$ [^x] ![]("'),
     "linha comprida que fica na página": celula(f"y = '{'a' * 90}'"),
     "importa o que é da página": celula("x = 1", ":tangle: homellm/a.py") + celula("from homellm.a import x"),
+    "pontos que não são decimais": "O Python 3.10, a versão 0.2 (e a 0.1.0), homellm 0.1, a Figura 0.1,\n"
+    "o exercício 0.2, a seção 0.1.2, CC BY 4.0, o Llama 3.1 8B, 1.024 bytes, 12.345 s, 1.000.000,\n"
+    "arXiv:1706.03762, 10.0.0.1, v0.2 e 0,5.\n",
+    "decimais fora da prosa": "`0.5` e [aqui](https://a.b/0.5), <https://a.b/0.5> e https://a.b/0.5\n\n"
+    "```{figure} x.svg\n:alt: x\n:scale: 0.5\n\nL\n```\n\n```text\n0.5\n```\n" + celula("x = 0.5"),
     "aninhadas": "::::{note}\n:::{tip}\n```python\n1\n```\n:::\n::::\n",
 }
 

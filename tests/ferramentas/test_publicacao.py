@@ -18,7 +18,17 @@ import pytest
 import yaml
 
 from brinquedo import REPO
-from ferramentas import avisa, enderecos_de_fora, previa, somas, testa_pacote, versao
+from ferramentas import (
+    avisa,
+    casa,
+    enderecos_de_fora,
+    previa,
+    ramo_do_site,
+    somas,
+    testa_pacote,
+    testa_wheel,
+    versao,
+)
 from ferramentas.livro import ErroDoLivro
 from ferramentas.ramo_do_site import NaoPublicou, confere_destino, publica
 from homellm.download import RemoteFile
@@ -84,6 +94,44 @@ def test_uma_previa_nova_nao_guarda_restos_da_velha_e_apagar_so_apaga_ela(clone,
     ]
 
 
+@pytest.mark.parametrize("vezes", [2, ramo_do_site.TENTATIVAS])
+def test_publicacoes_que_correm_juntas_nao_se_perdem(clone, tmp_path, monkeypatch, vezes):
+    """Outra chega entre o clone e o envio: a primeira recomeça do que ela deixou; e desiste se não para."""
+    publica(site(tmp_path / "a", "um"), "", "site", clone)
+    monkeypatch.setattr(ramo_do_site, "ESPERA", 0.0)
+    de_verdade, chegaram = ramo_do_site.troca, []
+
+    def atravessada(arvore: Path, origem: Path | None, destino: str) -> None:
+        de_verdade(arvore, origem, destino)
+        if destino == "previa/7" and len(chegaram) < vezes:
+            chegaram.append(len(chegaram) + 10)
+            publica(site(tmp_path / str(chegaram[-1]), "outra"), f"previa/{chegaram[-1]}", "site", clone)
+
+    monkeypatch.setattr(ramo_do_site, "troca", atravessada)
+    nossa = site(tmp_path / "b", "nossa")
+    if vezes == ramo_do_site.TENTATIVAS:
+        with pytest.raises(NaoPublicou, match="git push"):
+            publica(nossa, "previa/7", "site", clone)
+    else:
+        publica(nossa, "previa/7", "site", clone)
+        assert publicado(clone)["previa/7/index.html"] == "nossa"
+    numeros = {int(nome.split("/")[1]) for nome in publicado(clone) if nome.startswith("previa/")}
+    assert numeros - {7} == set(chegaram) and len(chegaram) == vezes
+
+
+def test_uma_recusa_que_nao_e_corrida_nao_se_repete(clone, tmp_path, monkeypatch):
+    chamadas = []
+    monkeypatch.setattr(ramo_do_site, "time", None)  # dormir seria um erro
+    monkeypatch.setattr(ramo_do_site, "_envia", lambda *a: chamadas.append(a) or recusa())
+    with pytest.raises(NaoPublicou, match="sem permissão"):
+        publica(site(tmp_path / "a", "um"), "", "site", clone)
+    assert len(chamadas) == 1
+
+
+def recusa() -> None:
+    raise NaoPublicou("git push: sem permissão")
+
+
 @pytest.mark.parametrize(
     "destino", ["..", "previa/../..", "/etc", "previa", "previa/x", "previa/1/2", "book"]
 )
@@ -128,6 +176,10 @@ def test_um_commit_que_nao_e_o_ultimo_de_nenhum_pull_request_nao_publica_nada(cl
     assert git("ls-remote", "origin", pasta=clone) == ""
 
 
+def test_limpar_antes_da_primeira_publicacao_nao_tem_o_que_apagar(clone):
+    assert previa.limpa(clone, Gh()) == []
+
+
 def test_limpar_apaga_so_as_previas_de_pull_requests_fechados(clone, tmp_path):
     publica(site(tmp_path / "a", "um"), "", "site", clone)
     for numero in (3, 4):
@@ -149,7 +201,8 @@ def test_o_aviso_comenta_na_issue_que_ja_existe_em_vez_de_abrir_outra():
 
 @pytest.fixture
 def livro_com_versao(tmp_path) -> Path:
-    for nome in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "_config.yml"):
+    (tmp_path / "book").mkdir()
+    for nome in ("CHANGELOG.md", "_config.yml", *casa.ESCRITOS):
         shutil.copy(REPO / nome, tmp_path / nome)
     return tmp_path
 
@@ -172,7 +225,12 @@ def test_preparar_uma_versao_escreve_em_toda_parte(livro_com_versao):
     assert versao.versao(livro_com_versao) == "0.2.0"
     assert versao.notas("0.2.0", livro_com_versao) == novidade
     assert versao.notas("Ainda não publicado", livro_com_versao) == ""
+    sem_livro = versao.confere_etiqueta("v0.2.0", livro_com_versao)
+    assert sem_livro and all(q.endswith("rode make livro, que o escreve") for q in sem_livro)
+    casa.escreve(livro_com_versao)  # o que make livro faz
     assert versao.confere_etiqueta("v0.2.0", livro_com_versao) == []
+    leiame = (livro_com_versao / "README.md").read_text("utf-8")
+    assert "/blob/v0.2.0/notebooks/" in leiame and "/archive/v0.2.0.zip" in leiame and "/main" not in leiame
     assert any("a etiqueta é v0.3.0" in q for q in versao.confere_etiqueta("v0.3.0", livro_com_versao))
     assert "branch: v0.2.0" in (livro_com_versao / "_config.yml").read_text("utf-8")
     with pytest.raises(ErroDoLivro, match="nada em"):
@@ -352,3 +410,9 @@ def test_o_actionlint_nao_tem_queixas_e_ve_um_erro(actionlint, tmp_path):
     queixas = fim.stdout.splitlines()
     assert [q for q in queixas if "ruim.yml" not in q] == []
     assert any("nada" in q for q in queixas)
+
+
+def test_testar_o_wheel_sem_o_ter_feito_diz_o_que_rodar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(testa_wheel, "RAIZ", tmp_path)
+    assert testa_wheel.main() == 1
+    assert capsys.readouterr().out == "erro: há 0 wheels em dist/, e esperava um; rode antes: make pacote\n"

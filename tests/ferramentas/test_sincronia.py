@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pydoc
 import re
 import subprocess
 import sys
 
 import nbformat
+import pytest
 
+import homellm
 from brinquedo import REPO, copia_o_projeto, restos_de_myst
 from ferramentas import construir
 from ferramentas.livro import caminho_do_caderno, enderecos, paginas
@@ -97,6 +100,47 @@ def test_importar_o_pacote_nao_carrega_nada_pesado(tmp_path):
         if linha.startswith("version = ")
     )
     assert (fim.stdout, fim.stderr) == (f"{versao} []\n[]\n", "")
+
+
+SEM_TORCH = ("cells", "corpus", "download", "files", "judge", "ngram", "plots", "tokenizer")
+
+
+@pytest.mark.parametrize("modulo", SEM_TORCH)
+def test_quem_nao_usa_tensores_nao_espera_pelo_torch(modulo, tmp_path):
+    """O PyTorch leva segundos a carregar: ler um texto ou contar letras não precisa dele."""
+    pesados = "torch matplotlib tqdm transformers sklearn IPython"
+    fim = python(
+        f"import sys, homellm.{modulo}\nprint(sorted(set('{pesados}'.split()) & set(sys.modules)))",
+        pasta=tmp_path,
+    )
+    assert (fim.stdout, fim.stderr) == ("[]\n", "")
+
+
+def test_o_pacote_inteiro_so_carrega_alem_do_torch_as_suas_dependencias(tmp_path):
+    modulos = sorted(f"homellm.{p.stem}" for p in (REPO / "homellm").glob("*.py") if p.stem != "__init__")
+    fim = python(
+        "import importlib, sys, torch, numpy\nantes = set(sys.modules)\n"
+        f"for nome in {modulos}: importlib.import_module(nome)\n"
+        "raizes = {nome.split('.')[0] for nome in set(sys.modules) - antes} - sys.stdlib_module_names\n"
+        "print(*sorted(r for r in raizes if not r.startswith('_')))\n"
+        "print([n for n in ('torch._dynamo', 'torch._inductor') if n in set(sys.modules) - antes])",
+        pasta=tmp_path,
+    )
+    esperadas = "certifi homellm numpy platformdirs regex safetensors tiktoken tiktoken_ext"
+    assert (fim.stdout, fim.stderr) == (f"{esperadas}\n[]\n", "")
+
+
+def test_a_ajuda_do_pacote_e_uma_primeira_pagina():
+    """`help(homellm)`: carregar e gerar, treinar, e cada módulo numa linha, sem rolar para o lado."""
+    texto = pydoc.render_doc(homellm, renderer=pydoc.plaintext)
+    descricao, resto = texto.split("PACKAGE CONTENTS")
+    lugares = [descricao.index(passo) for passo in ("load_pretrained(", "generate_text(", " train(model")]
+    assert lugares == sorted(lugares)
+    modulos = {p.stem for p in (REPO / "homellm").glob("*.py") if p.stem != "__init__"}
+    linhas = {linha.split()[0] for linha in descricao.splitlines() if re.match(r" {8}[a-z_]+ {2,}\S", linha)}
+    assert linhas == modulos and all(modulo in resto for modulo in modulos)
+    assert max(map(len, descricao.splitlines())) <= 80  # a largura de um terminal
+    assert len(descricao.splitlines()) <= 64 and "CLASSES" not in texto and "FUNCTIONS" not in texto
 
 
 def test_nenhum_modulo_imprime_avisa_ou_usa_a_rede_ao_ser_importado(tmp_path):

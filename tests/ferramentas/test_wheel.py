@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
 from email import message_from_string
 from importlib import metadata
@@ -19,6 +21,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from brinquedo import REPO, copia_o_projeto
+from ferramentas import versao
+from ferramentas.livro import enderecos, paginas
+from ferramentas.testa_wheel import USO, roda
 
 CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
 EXECUTADOS = ("00-passo-zero", "conjuntos")  # baratos; o segundo lê todos os dados que o wheel leva
@@ -68,6 +73,23 @@ def test_wheel_leva_o_pacote_e_os_dados_e_nada_mais(wheel):
     assert "homellm/_data/contos.txt" in nomes and "homellm/__init__.py" in nomes
 
 
+def test_o_que_vai_para_o_pypi_passa_no_twine_e_do_sdist_sai_o_mesmo_wheel(wheel, tmp_path):
+    fonte = wheel.parents[1] / "fonte"
+    chama("build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), pasta=fonte)
+    (sdist,) = tmp_path.iterdir()
+    chama("twine", "check", "--strict", str(wheel), str(sdist), pasta=tmp_path)
+    with tarfile.open(sdist) as arquivo:
+        arquivo.extractall(tmp_path / "aberto")
+    (raiz,) = (tmp_path / "aberto").iterdir()
+    chama("build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), pasta=raiz)
+    (refeito,) = (tmp_path / "dist").iterdir()
+    conteudos = [
+        {n: z.read(n) for n in z.namelist() if not n.endswith("/RECORD")}
+        for z in map(zipfile.ZipFile, (wheel, refeito))
+    ]
+    assert conteudos[0] == conteudos[1]
+
+
 def importados_de_fora() -> set[str]:
     """Os pacotes que os módulos de `homellm` importam, dentro e fora de funções."""
     nomes = {
@@ -87,6 +109,15 @@ def test_metadados(wheel):
     assert (dados["Name"], dados["License-Expression"]) == ("homellm", "MIT")
     assert dados["Requires-Python"] == ">=3.10"
     assert {"graficos", "livro", "paginas", "teste"} <= set(dados.get_all("Provides-Extra"))
+    enderecos_ = dict(linha.split(", ", 1) for linha in dados.get_all("Project-URL"))
+    assert set(enderecos_) == {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
+    docnames = {p.relative_to(REPO).with_suffix("").as_posix() for p in paginas()}
+    for endereco in enderecos_.values():
+        pagina = endereco.removeprefix(enderecos().site)
+        assert endereco.startswith(enderecos().repositorio) or not pagina or pagina[:-5] in docnames
+    for classe in ("Typing :: Typed", "Natural Language :: Portuguese (Brazilian)",
+                   *(f"Programming Language :: Python :: 3.{n}" for n in range(10, 14))):  # fmt: skip
+        assert classe in dados.get_all("Classifier")
     leiame = dados.get_payload()
     assert "# Fazendo um LLM do Zero" in leiame
     relativos = re.findall(r"\]\((?!https?://)[^)]*\)", leiame)
@@ -124,22 +155,90 @@ def com_o_que_exigem(pacotes: set[str]) -> set[str]:
     return vistos
 
 
-@pytest.fixture(scope="module")
-def do_leitor(wheel) -> set[str]:
-    """Os módulos que tem quem instala `homellm[paginas]` no Colab."""
+def exigidos(wheel: Path, *extras: str) -> set[str]:
+    """Os pacotes que o wheel pede, com estes extras."""
     conteudo = zipfile.ZipFile(wheel)
     nome = next(n for n in conteudo.namelist() if n.endswith(".dist-info/METADATA"))
     pedidos = message_from_string(conteudo.read(nome).decode("utf-8")).get_all("Requires-Dist")
-    extras = ("", "paginas", "graficos")
-    exigidos = [r for r in map(Requirement, pedidos)
-                if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in extras)]  # fmt: skip
-    pacotes = com_o_que_exigem({r.name for r in exigidos} - {"homellm"})
+    return {
+        r.name
+        for r in map(Requirement, pedidos)
+        if r.marker is None or any(r.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+    } - {"homellm"}
+
+
+@pytest.fixture(scope="module")
+def sozinho(wheel, tmp_path_factory) -> Path:
+    """O Python de um ambiente vazio: o wheel, o que ele exige, o que isso exige, e nada mais."""
+    pasta = tmp_path_factory.mktemp("sozinho")
+    venv.create(pasta, with_pip=False)
+    python = pasta / "bin/python"
+    pergunta = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    destino = Path(subprocess.run(pergunta, capture_output=True, text=True, check=True).stdout.strip())
+    zipfile.ZipFile(wheel).extractall(destino)
+    for pacote in com_o_que_exigem(exigidos(wheel)):
+        try:
+            arquivos = metadata.distribution(pacote).files or []
+        except metadata.PackageNotFoundError:  # o que outro sistema ou outro Python pediria
+            continue
+        for nome in {a.parts[0] for a in arquivos} - {"..", "__pycache__"}:
+            if not (destino / nome).exists():
+                (destino / nome).symlink_to(Path(metadata.distribution(pacote).locate_file(nome)))
+    return python
+
+
+@pytest.fixture(scope="module")
+def do_leitor(wheel) -> set[str]:
+    """Os módulos que tem quem instala `homellm[paginas]` no Colab."""
+    pacotes = com_o_que_exigem(exigidos(wheel, "paginas", "graficos"))
     modulos = {
         modulo
         for modulo, donos in metadata.packages_distributions().items()
         if pacotes & set(map(canonicalize_name, donos))
     }
     return modulos | set(sys.stdlib_module_names) | {"homellm"} | DO_COLAB
+
+
+def test_num_ambiente_vazio_o_pacote_faz_tudo_o_que_promete(sozinho, tmp_path):
+    falta = roda(sozinho, "-c", "import matplotlib", pasta=tmp_path)
+    assert "No module named 'matplotlib'" in falta.stderr  # está mesmo vazio
+    fim = roda(sozinho, str(USO), str(tmp_path / "saida"), pasta=tmp_path)
+    assert (fim.returncode, fim.stderr) == (0, "")
+    assert fim.stdout.splitlines()[-1].startswith("['spam', 'janela', 'JANELA']")
+    assert os.listdir(tmp_path) == ["saida"]
+
+
+def test_num_ambiente_vazio_cada_modulo_se_importa_e_os_exemplos_da_ajuda_rodam(sozinho, tmp_path):
+    modulos = sorted(p.stem for p in (REPO / "homellm").glob("*.py") if p.stem != "__init__")
+    codigo = f"""import doctest, importlib, homellm
+for nome in {modulos}:
+    importlib.import_module(f"homellm.{{nome}}")
+print(doctest.testmod(homellm), homellm.__version__)"""
+    fim = roda(sozinho, "-c", codigo, pasta=tmp_path)
+    assert (fim.returncode, fim.stderr) == (0, "")
+    assert re.fullmatch(rf"TestResults\(failed=0, attempted=\d\d\) {versao.versao()}\n", fim.stdout)
+
+
+ERRADO = """from homellm.generation import generate_text
+from homellm.weights import load_pretrained
+
+model, tokenizer = load_pretrained("contos-mini")
+number: int = generate_text(model, tokenizer, 3)
+"""
+
+
+def test_as_assinaturas_servem_a_quem_confere_os_tipos(sozinho, tmp_path):
+    """O que se escreve com o pacote passa em `mypy --strict`; o que está errado é visto, com o arquivo."""
+    (tmp_path / "errado.py").write_text(ERRADO, "utf-8")
+    comando = ["--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache"), "--python-executable"]
+    fim = subprocess.run(
+        [sys.executable, "-m", "mypy", *comando, str(sozinho), str(USO), "errado.py"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    *queixas, resumo = fim.stdout.splitlines()
+    assert [q.split(": ")[0] for q in queixas] == ["errado.py:5"] * 2, fim.stdout
+    assert [q.rpartition(" ")[2] for q in queixas] == ["[assignment]", "[arg-type]"]
+    assert "checked 2 source files" in resumo and fim.stderr == ""
 
 
 @pytest.mark.parametrize("caderno", CADERNOS, ids=lambda c: c.stem)

@@ -735,6 +735,7 @@ def test_other_signals_save_like_ctrl_c(number, tmp_path):
     assert again.step_loss == whole.step_loss and again.steps == whole.steps and not again.interrupted
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="este sistema não tem SIGHUP")
 def test_a_hangup_that_nohup_ignores_stays_ignored(tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -112,6 +112,7 @@ def test_bytes_that_do_not_encode_leave_the_old_file(tmp_path):
     assert read_json(path) == {"a": 1} and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="as permissões são as do POSIX")
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_permissions_are_those_of_the_umask(tmp_path, umask, mode):
     old = os.umask(umask)
@@ -168,6 +169,7 @@ def test_system_errors_keep_their_class_and_gain_advice(tmp_path, monkeypatch, n
     assert error.value.errno == number and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="os erros e as permissões são os do POSIX")
 def test_closed_folder_missing_folder_and_folder_in_the_way(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"x/a\.json: a pasta não existe; crie-a"):
         write_json(tmp_path / "x/a.json", {})

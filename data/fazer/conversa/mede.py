@@ -27,7 +27,7 @@ import torch
 from homellm.corpus import load_table
 from homellm.device import choose_device
 from homellm.evaluation import bits_per_byte
-from homellm.files import write_json
+from homellm.files import read_json, write_json
 from homellm.generation import generate, known_ids
 from homellm.instruction import Chat, encode_conversation, fit_turns
 from homellm.model import LanguageModel, device_of
@@ -348,7 +348,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for name, value in scores.items():
         print(f"{name}: {value}")
     if options.grava:
-        write_json(options.grava, {"split": options.split, **scores})
+        before = read_json(options.grava) if options.grava.exists() else {}
+        write_json(options.grava, {**before, options.split: scores})
 
 
 if __name__ == "__main__":

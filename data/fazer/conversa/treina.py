@@ -32,19 +32,21 @@ from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
 from homellm.training import History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
 
-from .conversas import dialogues
+from .banco import Bank
+from .conversas import Turn, dialogues
+from .familias import family_key
 from .historias import Split, compose_story, load
 
 SIZES = GPTConfig(
     vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6
 )
-STORIES, DIALOGUES = 65_000, 170_000
+STORIES, DIALOGUES = 65_000, 150_000
 BATCH = 4096  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=3e-3, warmup_steps=200, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
-CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3)
+CHAT_TRAINING = replace(STORY_TRAINING, learning_rate=2e-3, max_steps=3600)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
@@ -80,13 +82,38 @@ def stories(count: int, split: Split = "train", unseen: bool = True) -> Iterator
         yield compose_story(rng, split=split, acervo=acervo, **options).text
 
 
+SMALL = frozenset(
+    "a o as os um uma e de do da dos das em no na nos nas por pra para com que q se ao "
+    "aos é eu me te você voce vc tu seu sua meu minha isso esse essa aí ai lá já ja".split()
+)
+"""As palavras sem as quais um pedido ainda se entende."""
+
+
+def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> str:
+    """A fala sem algumas das palavras pequenas, em metade das vezes em que se pode.
+
+    Ensina a não depender da redação exata. Ficam inteiras as falas que trazem um nome,
+    um número ou outra coisa a guardar, e a que viraria um pedido de fora do treino.
+    """
+    if turn.slots or turn.expected or rng.random() < 0.5:
+        return turn.user
+    said = turn.user.split(" ")
+    left = " ".join(w for w in said if w.lower() not in SMALL or rng.random() > 0.4)
+    known = left and family_key(left) not in forbidden
+    return left if known else turn.user
+
+
 def conversations(count: int, split: Split = "train") -> list[Dialogue]:
-    """`count` conversas do split, como registros do ajuste."""
-    made = dialogues(SEEDS[split], count, split)
-    return [
-        Dialogue("", tuple((t.user, t.assistant) for t in d.turns), "conversa", split)
-        for d in made
-    ]
+    """`count` conversas do split, como registros do ajuste; no treino, com falhas."""
+    rng, made = random.Random(f"falhas:{SEEDS[split]}"), []
+    forbidden = Bank.load().held_out
+    for dialogue in dialogues(SEEDS[split], count, split):
+        turns = tuple(
+            (_drop_words(rng, t, forbidden) if split == "train" else t.user, t.assistant)
+            for t in dialogue.turns
+        )
+        made.append(Dialogue("", turns, "conversa", split))
+    return made
 
 
 def train_tokenizer() -> BPETokenizer:
@@ -143,7 +170,7 @@ def train_stories(output: Path) -> History:
 
 
 def train_chat(output: Path, start: str) -> History:
-    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes."""
+    """O ajuste do `conversa-mini`, a partir de `start`, por conversas todas diferentes: 3.600 lotes delas."""
     output.mkdir(parents=True, exist_ok=True)
     model, tokenizer = load_pretrained(start)
     model.to(choose_device())
