@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 12d5a38595689a72752db5019e804bf7c0b8761adde005266ba2b526227139cc
+# sha256 do que segue: 09394c1f3d51b6857ce0aad5feb640dbfe3fdf3aabe7f0730bb687b7d8f2c164
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -33,6 +33,7 @@ from homellm.files import read_text
 __all__ = [
     "DATASETS",
     "GUTENBERG_SHELF",
+    "LEVELS",
     "MANIFEST",
     "SPLITS",
     "Dialogue",
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "validation", "test")  # as partes de cada conjunto
+LEVELS = ("simples", "dificil")  # os de um texto com rótulo
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,15 @@ def read_stories(path: str | Path) -> list[Story]:
 class Labeled:
     """Um texto com rótulo, de `spam` ou de `sentimento`.
 
-    A `familia` reúne os que contam a mesma história.
+    A `familia` reúne os que contam a mesma história. O `nivel` é o de quem lê: num
+    texto simples o rótulo salta aos olhos; o difícil foi escrito para dar trabalho.
     """
 
     texto: str
     rotulo: str
     familia: str
     split: str
+    nivel: str
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ def read_table(
     `read_text`.
     """
     names = [field.name for field in fields(kind)]
-    allowed = {"split": SPLITS, "rotulo": labels}
+    allowed = {"split": SPLITS, "rotulo": labels, "nivel": LEVELS}
     lines = read_text(path).split("\n")
     rows = []
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from brinquedo import REPO
+from homellm.corpus import Labeled, load_table
 from homellm.model import GPT
 
 
@@ -225,18 +226,49 @@ def test_medidas_gravadas_do_historias_mini():
         assert f"{100 * tudo['test'][grupo]['elenco']['media']:.1f}%".replace(".", ",") in cartao
 
 
-# ------------------------------------------------------------------ spam-mini
+# ------------------------------------------------------------------ classificadores
+
+classificadores = carrega("classificadores")
+TEXTOS = [Labeled(t, r, f, "test", n) for t, r, f, n in (
+    ("a", "spam", "x", "simples"), ("b", "spam", "x", "simples"),
+    ("c", "ham", "y", "dificil"), ("d", "ham", "z", "dificil"),
+)]  # fmt: skip
 
 
-def test_medidas_gravadas_do_spam_mini():
-    medidas = json.loads((REPO / "data/modelos/spam-mini/medidas.json").read_text("utf-8"))
-    assert list(medidas) == ["dois blocos", "do zero", "por inteiro"]
-    for colunas in medidas.values():
-        assert list(colunas) == ["semente", "validação", "teste", "F1 no teste"]
-        assert all(len(valores) == 3 for valores in colunas.values())
-    cartao = (REPO / "data/modelos/spam-mini/README.md").read_text("utf-8")
-    for coluna in ("validação", "teste"):  # a semente 0 por inteiro é a do modelo guardado
-        assert f"{medidas['por inteiro'][coluna][0]:.3f}".replace(".", ",") in cartao
+def test_acertos_por_nivel_e_diferenca_pareada_a_mao():
+    um, outro = ["spam", "ham", "ham", "ham"], ["ham", "ham", "ham", "spam"]
+    medido = classificadores.scores(TEXTOS, um, ("ham", "spam"))
+    assert medido == {"acurácia": 0.75, "F1": 0.6667, "simples": 0.5, "dificil": 1.0}
+    diferenca = classificadores.paired(TEXTOS, um, outro)
+    # por texto: 1, 0, 0, 1; por família: 1/2, 0, 1
+    assert diferenca == {"diferença": 0.5, "erro por texto": 0.2887, "erro por família": 0.2887}
+
+
+@pytest.mark.parametrize("nome", ["spam-mini", "sentimento-mini"])
+def test_medidas_gravadas_dos_classificadores(nome):
+    medidas = json.loads((REPO / f"data/modelos/{nome}/medidas.json").read_text("utf-8"))
+    treinos = medidas["treinos"]
+    assert set(treinos) == ({"por inteiro", "dois blocos", "do zero"} if nome == "spam-mini" else {"por inteiro"})
+    for corridas in treinos.values():
+        assert [corrida["semente"] for corrida in corridas] == [0, 1, 2]
+        assert all(corrida["exposição"] == treinos["por inteiro"][0]["exposição"] for corrida in corridas)
+    cartao = (REPO / f"data/modelos/{nome}/README.md").read_text("utf-8")
+    for quem in (medidas["modelo"], *medidas["linhas de base"].values()):
+        for nivel in ("acurácia", "simples", "dificil"):
+            assert f"{quem['teste'][nivel]:.3f}".replace(".", ",") in cartao, nivel
+
+
+@pytest.mark.parametrize("nome", ["spam-mini", "sentimento-mini"])
+def test_as_mensagens_comuns_nao_estao_no_treino(nome):
+    comuns = json.loads(classificadores.COMMON.read_text("utf-8"))[nome]
+    medidas = json.loads((REPO / f"data/modelos/{nome}/medidas.json").read_text("utf-8"))
+    assert [texto for texto, _ in comuns] == medidas["comuns"]["textos"] and len(comuns) == 30
+
+    def letras(texto: str) -> str:
+        return "".join(filter(str.isalnum, texto.lower()))
+
+    treino = {letras(linha.texto) for linha in load_table(classificadores.CLASSIFIERS[nome].table, "train")}
+    assert not treino & {letras(texto) for texto, _ in comuns}
 
 
 # ------------------------------------------------------------------ pedaços e letras

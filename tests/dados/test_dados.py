@@ -94,8 +94,8 @@ def _dicionarios() -> str:
 # ------------------------------------------------------------------ tabelas
 
 TABELAS = {  # conjunto: (campos, registros, famílias, limite de semelhança entre splits)
-    "spam": ({"texto", "rotulo", "familia", "split"}, 2400, 80, 0.5),
-    "sentimento": ({"texto", "rotulo", "familia", "split"}, 1200, 60, 0.5),
+    "spam": ({"texto", "rotulo", "familia", "split", "nivel"}, 4500, 180, 0.5),
+    "sentimento": ({"texto", "rotulo", "familia", "split", "nivel"}, 2280, 110, 0.5),
     "instrucoes": ({"instrucao", "entrada", "resposta", "familia", "split"}, 1500, 15, 0.5),
     "conversas": ({"sistema", "turnos", "familia", "split"}, 150, 20, 0.5),
 }
@@ -167,13 +167,36 @@ def test_familia_inteira_num_split_e_com_um_rotulo_so_no_spam(conjunto):
     assert all(len(r) == (1 if conjunto == "spam" else 3) for r in rotulos.values())
 
 
-@pytest.mark.parametrize(
-    ("conjunto", "rotulo", "parte"), [("spam", "spam", 0.45), ("sentimento", "misto", 0.2)]
+@pytest.mark.parametrize(  # as famílias antigas de spam são 45% do total delas; as novas, metade
+    ("conjunto", "rotulo", "parte"), [("spam", "spam", 0.47), ("sentimento", "misto", 0.2)]
 )
 def test_rotulos_equilibrados_em_cada_split(conjunto, rotulo, parte):
     for split in ("train", "validation", "test"):
         do_split = [r["rotulo"] for r in registros(conjunto) if r["split"] == split]
         assert abs(do_split.count(rotulo) / len(do_split) - parte) < 0.03, split
+
+
+@pytest.mark.parametrize(("conjunto", "simples"), [("spam", 62), ("sentimento", 50)])
+def test_cada_familia_tem_um_nivel_e_os_dois_estao_em_todo_split(conjunto, simples):
+    niveis: dict[str, set[str]] = defaultdict(set)
+    por_split: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for r in registros(conjunto):
+        niveis[r["familia"]].add(r["nivel"])
+        por_split[r["split"]].add((r["rotulo"], r["nivel"]))
+    assert all(len(nivel) == 1 for nivel in niveis.values())
+    assert sum(nivel == {"simples"} for nivel in niveis.values()) == simples
+    assert por_split["train"] == por_split["validation"] == por_split["test"]
+
+
+@pytest.mark.parametrize("conjunto", ["spam", "sentimento"])
+def test_o_cartao_diz_quantas_sao(conjunto):
+    cartao, linhas = (DADOS / f"{conjunto}.md").read_text("utf-8"), registros(conjunto)
+    contas = [Counter(r["split"] for r in linhas)[s] for s in ("train", "validation", "test")]
+    contas += [Counter(r["nivel"] for r in linhas)[n] for n in ("simples", "dificil")]
+    contas += [len(linhas), len({r["familia"] for r in linhas})]
+    contas += Counter(r["rotulo"] for r in linhas).values()
+    for n in contas:
+        assert re.search(rf"(?<![\d.]){f'{n:,}'.replace(',', '.')}(?![\d.]*\d)", cartao), n
 
 
 def test_cada_familia_de_instrucoes_esta_em_todo_split():

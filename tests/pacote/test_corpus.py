@@ -171,7 +171,9 @@ KINDS = {
     "conversas": Dialogue,
 }  # fmt: skip
 ROWS = {
-    Labeled: {"texto": "oi, chego às 7", "rotulo": "ham", "familia": "recado", "split": "train"},
+    Labeled: {
+        "texto": "oi, chego às 7", "rotulo": "ham", "familia": "recado", "split": "train", "nivel": "simples",
+    },
     Instruction: {
         "instrucao": "Qual é o plural?", "entrada": "pão", "resposta": "pães", "familia": "plural",
         "split": "test",
@@ -228,16 +230,18 @@ def without(kind: type, name: str) -> dict:
 @pytest.mark.parametrize(
     ("kind", "line", "message"),
     [
-        (Labeled, "{", r"não é JSON \(coluna 2\); esperava um objeto .* texto, rotulo, familia, split"),
+        (Labeled, "{", r"não é JSON \(coluna 2\); esperava um objeto .* rotulo, familia, split, nivel"),
         (Labeled, "", "não é JSON"),
         (Labeled, '["texto"]', "esperava um objeto JSON.*achei list"),
         (Labeled, "{}", "achei nenhum"),
-        (Labeled, without(Labeled, "familia"), "achei texto, rotulo, split"),
-        (Labeled, ROWS[Labeled] | {"nota": "5"}, "achei texto, rotulo, familia, split, nota"),
+        (Labeled, without(Labeled, "familia"), "achei texto, rotulo, split, nivel"),
+        (Labeled, without(Labeled, "nivel"), "os campos .*, nivel; achei texto, rotulo, familia, split"),
+        (Labeled, ROWS[Labeled] | {"nota": "5"}, "achei texto, rotulo, familia, split, nivel, nota"),
         (Labeled, ROWS[Labeled] | {"texto": 7}, "esperava em texto um texto, achei 7"),
         (Labeled, ROWS[Labeled] | {"texto": "  "}, "esperava em texto"),
         (Labeled, ROWS[Labeled] | {"familia": None}, "esperava em familia"),
         (Labeled, ROWS[Labeled] | {"rotulo": "Spam"}, r"rotulo 'Spam' não existe; .*\('spam', 'ham'\)"),
+        (Labeled, ROWS[Labeled] | {"nivel": "fácil"}, "nivel 'fácil' não existe.*simples.*dificil"),
         (Labeled, ROWS[Labeled] | {"split": "treino"}, "split 'treino' não existe.*train.*validation.*test"),
         (Instruction, ROWS[Instruction] | {"resposta": ""}, "esperava em resposta"),
         (Instruction, ROWS[Instruction] | {"entrada": None}, "esperava em entrada"),
