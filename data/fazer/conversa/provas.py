@@ -14,7 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from random import Random
+
+from homellm.files import write_json
 
 from .banco import FIELDS, TELLING, Bank, Intent
 from .cenas import capital, choose
@@ -25,6 +28,7 @@ from .jogos import OPERATIONS, word_game
 from .lembrancas import recall, tell
 from .texto import capitalise, fill, normalise, number_words, slots_of
 
+DATA = Path(__file__).parents[2]
 SEED = 20_240
 STORY_LENGTH = 120
 """Mais curta do que isto, não é história."""
@@ -468,3 +472,13 @@ def evaluation_dialogues(
         if len(made) == turns:
             found.append([_turn_probe(bank, made, i) for i in range(turns)])
     return found
+
+
+def main() -> None:
+    """Grava o que se diz em cinquenta conversas de teste, para a página que as mostra."""
+    talks = [[probe.user for probe in talk] for talk in evaluation_dialogues("test")]
+    write_json(DATA / "cinquenta-conversas.json", {"split": "test", "falas": talks})
+
+
+if __name__ == "__main__":
+    main()
