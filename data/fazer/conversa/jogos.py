@@ -196,4 +196,5 @@ def _single(word: Word, game: str, rng: Random) -> dict[str, str]:
         "soletrar": (text, "-".join(text)),
         "ao-contrario": (text, text[::-1]),
     }[game]
-    return {"palavra": given, "resultado": result}
+    spelled = {"letras": "-".join(text), "silabas": word.syllables}
+    return {"palavra": given, "resultado": result, **spelled}
