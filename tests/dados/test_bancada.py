@@ -248,7 +248,8 @@ def test_acertos_por_nivel_e_diferenca_pareada_a_mao():
 def test_medidas_gravadas_dos_classificadores(nome):
     medidas = json.loads((REPO / f"data/modelos/{nome}/medidas.json").read_text("utf-8"))
     treinos = medidas["treinos"]
-    assert set(treinos) == ({"por inteiro", "dois blocos", "do zero"} if nome == "spam-mini" else {"por inteiro"})
+    feitos = {"por inteiro", "dois blocos", "do zero"} if nome == "spam-mini" else {"por inteiro"}
+    assert set(treinos) == feitos
     for corridas in treinos.values():
         assert [corrida["semente"] for corrida in corridas] == [0, 1, 2]
         assert all(corrida["exposição"] == treinos["por inteiro"][0]["exposição"] for corrida in corridas)

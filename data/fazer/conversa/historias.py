@@ -97,10 +97,10 @@ INVENTADOS = 0.35
 
 
 def nome_inventado(rng: random.Random, genero: str) -> str:
-    """Um nome de duas a quatro sílabas que não é de lista nenhuma, só para o treino.
+    """Um nome de duas a cinco sílabas que não é de lista nenhuma, só para o treino.
 
     >>> nome_inventado(random.Random(0), "f")
-    'Tibina'
+    'Tica'
     """
     while True:
         comeco = "".join(rng.sample(SILABAS, rng.choice((1, 1, 2))))

@@ -197,7 +197,8 @@ def cast_of(text: str) -> dict[str, set[str]]:
     """
     names, kinds, _ = _known()
     found: dict[str, set[str]] = {}
-    for name in {w for w in _WORD.findall(text) if w in names or w in _INSIDE.findall(text)}:
+    inside = set(_INSIDE.findall(text))
+    for name in dict.fromkeys(w for w in _WORD.findall(text) if w in names | inside):
         before = re.findall(rf"((?:[\w-]+ ){{1,5}})chamad[oa] {name}\b|([\w-]+) {name}\b", text)
         kind = set(" ".join(map(" ".join, before)).split()) & kinds
         if kind or name in names:  # um nome inventado só conta se alguém o apresenta
