@@ -101,6 +101,15 @@ def test_preparo_aparece_recolhido_so_nas_paginas_com_codigo(construido):
         assert ("preparo-do-colab" in construido.le(f"_build/html/book/{nome}.html")) is tem, nome
 
 
+def test_celula_com_resumo_aparece_recolhida_com_as_linhas_contadas(construido):
+    html = construido.le("_build/html/book/03-tres.html")
+    celula = re.search(r'(?s)<div class="[^"]*com-resumo[^"]*"[^>]*>(.*?)</details>', html)[1]
+    abre, codigo = celula.split("</summary>")
+    assert abre.lstrip().startswith('<details class="hide above-input">')  # abre e fecha sem JavaScript
+    assert re.findall(r"<p[^>]*>([^<]*)</p>", abre) == ["6 linhas: quadruplica, dobrando duas vezes"] * 2
+    assert "quadruplo" in codigo and "Este trecho vai para" in html.split("com-resumo")[0][-2500:]
+
+
 # ---------------------------------------------------------------- os notebooks
 
 
@@ -182,6 +191,13 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
     assert sorted(p.relative_to(notebooks).as_posix() for p in notebooks.rglob("*.ipynb")) == [
         "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb", "oficina/fabrica.ipynb"
     ]  # fmt: skip
+
+
+def test_celula_com_resumo_esta_inteira_no_notebook_com_ele_no_titulo(construido):
+    (celula,) = [c for c in construido.caderno("03-tres") if "def quadruplo" in "".join(c["source"])]
+    linhas = "".join(celula["source"]).split("\n")
+    assert linhas[0] == "#@title 6 linhas: quadruplica, dobrando duas vezes" and len(linhas) == 7
+    assert celula["metadata"] == {"cellView": "form"}
 
 
 def test_pagina_da_oficina_tem_letra_no_lugar_do_numero(construido):
