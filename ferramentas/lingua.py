@@ -178,11 +178,9 @@ LEEM_O_TESTE = (
         "A linha de base",
         "a nota final dos n-gramas, que os outros capítulos têm de vencer",
     ),
-    ("book/05-pre-treino.md", "Com que comparar", "a nota final do modelo treinado na página"),
+    ("book/05-pre-treino.md", "O placar", "a nota final do contos-mini, ao lado das linhas de base"),
     ("book/06-classificacao.md", "O teste, uma vez", "a nota final de cada classificador de spam"),
     ("book/06-classificacao.md", "Sentimento, pelas mesmas funções", "a nota final dos de sentimento"),
-    ("book/06-classificacao.md", "No Colab: GPT-2 e as mensagens da UCI", "a nota final do modelo maior"),
-    ("book/06-classificacao.md", "Exercícios", "a nota final do que se escolheu na validação"),
 )
 
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: 9284339f0deb54e5ac07c04a75974414c8b3cbbfc788b7527cdebd9fd9dc5659
+# sha256 do que segue: 515ffc2b3a9f7dacad8ee128cab7a72041c6accdb9ebcb2b2a9b4fdb67b0b391
 """Pré-treina um GPT num corpus de arquivos de texto: do `.txt` ao modelo guardado.
 
 Junta os contos do livro aos textos das pastas, treina o tokenizer, grava os ids num
@@ -177,7 +177,9 @@ def prepare(output: Path, corpus: Corpus, vocab_size: int) -> None:
     for split, texts in documents.items():
         ids = (i for text in texts for i in (*encode_text(tokenizer, text), end))
         total = write_token_file(output / IDS[split], ids, tokenizer.vocab_size)
-        print(f"{IDS[split]}: {br(len(texts))} documentos, {br(total)} tokens", flush=True)
+        print(
+            f"{IDS[split]}: {br(len(texts))} documentos, {br(total)} tokens", flush=True
+        )
     write_json(record, now)
 
 

@@ -160,7 +160,9 @@ Linha<br />
 ### Exercícios
 > **✏️ Exercício 0.1 · Somar (fácil)**
 > Some $1+1$.
-**Solução**
+<details><summary>Solução</summary>
+Assim:
+</details>
 Depois.
 """
 
@@ -181,8 +183,9 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
         "import os",
         "#@title Código (clique para ver)",
         "#@title Código (clique para ver)",
-        "1 + 1",
+        "#@title Solução",
     ]
+    assert fontes[5] == "#@title Solução\n1 + 1" and codigos[5]["metadata"] == {"cellView": "form"}
     assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.pacote() in fontes[0]
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
