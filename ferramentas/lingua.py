@@ -42,7 +42,7 @@ TERMOS = tuple(
         (r"tokeni[sz]ation|tokenizacao|toquenização", "tokenização"),
         (r"tokenizador(?:es)?", "tokenizer"),
         (r"n-grams?|ngrams|ngramas?", "n-grama"),
-        (r"datasets?", "conjunto de dados"),
+        (r"(?-i:datasets?)", "conjunto de dados"),
         (r"pr[ée][- ]?treinamentos?|pr[ée] treinos?", "pré-treino"),
         (r"(?:este|deste|neste|num|o|do|no|seu|cada) caderno (?:do colab|jupyter)", "notebook"),
         (r"(?:abrir|abra|abre|rode|rodar|roda|baixar|baixe) (?:o|este|um) caderno", "notebook"),

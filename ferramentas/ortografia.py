@@ -27,6 +27,7 @@ DICIONARIO = "ferramentas/dicionario.txt"
 SUGESTOES = 3  # por palavra
 COM_SUGESTAO = 10  # palavras, as primeiras: procurá-las demora
 PACIENCIA = 3  # segundos
+CURTA = 2  # letras; as palavras assim são quase todas pedaços de outras
 FALTA = (
     "A ortografia não foi conferida: falta o hunspell com o dicionário pt_BR "
     "(sudo apt install hunspell hunspell-pt-br)."
@@ -66,14 +67,14 @@ def palavras(trecho: Trecho) -> Iterator[str]:
     """As palavras que se conferem numa linha de prosa.
 
     >>> list(palavras(Trecho("x", 1, "O GPT leu “casinh” em *corpora*: pré-treino e “dois pães”.")))
-    ['leu', 'em', 'pré-treino', 'dois', 'pães']
+    ['leu', 'pré-treino', 'dois', 'pães']
     """
     texto = f" {_PASSA.sub(lambda m: ' ' * len(m[0]), trecho.texto)} "
     for achado in _PALAVRA.finditer(texto):
         palavra, antes, depois = achado[0], texto[: achado.start()], texto[achado.end() :]
-        de_um_nome = re.search(r"\S[./]$|[\d_]$", antes) or re.match(r"[./]\w|[\d_]", depois)  # homellm.plots
+        de_um_nome = re.search(r"\S/$|[.\d_]$", antes) or re.match(r"[./]\w|[\d_]", depois)  # homellm.plots
         pedaco = antes[-1] in "-…·␣|" or depois[0] in "-|"  # a desinência -ões
-        if len(palavra) > 1 and palavra[1:].islower() and not de_um_nome and not pedaco:
+        if len(palavra) > CURTA and palavra[1:].islower() and not de_um_nome and not pedaco:
             yield palavra
 
 

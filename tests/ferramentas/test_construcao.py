@@ -105,7 +105,7 @@ def test_celula_com_resumo_aparece_recolhida_com_as_linhas_contadas(construido):
     html = construido.le("_build/html/book/03-tres.html")
     celula = re.search(r'(?s)<div class="[^"]*com-resumo[^"]*"[^>]*>(.*?)</details>', html)[1]
     abre, codigo = celula.split("</summary>")
-    assert abre.lstrip().startswith('<details class="hide above-input">')  # abre e fecha sem JavaScript
+    assert abre.lstrip().startswith('<details class="admonition hide above-input">')  # sem JavaScript
     assert re.findall(r"<p[^>]*>([^<]*)</p>", abre) == ["6 linhas: quadruplica, dobrando duas vezes"] * 2
     assert "quadruplo" in codigo and "Este trecho vai para" in html.split("com-resumo")[0][-2500:]
 
