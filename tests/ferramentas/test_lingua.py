@@ -55,7 +55,8 @@ def test_da_pagina_leem_se_titulos_legendas_e_textos_de_diretivas():
     texto = (
         "---\ntitle: não\n---\n% não\n# Um título\n\n(sec-a)=\n"
         "```{figure} nao.svg\n:name: fig-nao\n"
-        ":alt: O alt\n\nA legenda\n```\n\n```{exercise} O nome\n:label: ex-nao\nO pedido.\n```\n\n```text\nnão\n```\n\n"
+        ":alt: O alt\n\nA legenda\n```\n\n"
+        "```{exercise} O nome\n:label: ex-nao\nO pedido.\n```\n\n```text\nnão\n```\n\n"
         "```{math}\nnao\n```\n\n$$\nnao\n$$\n\nFim.\n"
     )
     assert [t for _, t in lidos(texto)] == [
