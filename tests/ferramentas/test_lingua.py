@@ -228,17 +228,20 @@ def test_no_lugar_dito_o_teste_se_le_e_so_nele(tmp_path):
     le = celula('load_text("contos", "test")')
     raiz = livro(tmp_path, f"## A hora\n\n{le}\n### O detalhe\n\n{le}")
     lugares = (("book/01-um.md", "A hora", "porque é o fim"),)
-    (queixa,) = lingua.teste_lido(celulas_de(raiz), raiz, lugares)
+    (queixa,) = lingua.leituras_do_teste(celulas_de(raiz), raiz, lugares)
     assert "a seção “O detalhe”" in queixa
     assert (
-        list(lingua.teste_lido(celulas_de(raiz), raiz, (*lugares, ("book/01-um.md", "O detalhe", "x")))) == []
+        list(
+            lingua.leituras_do_teste(celulas_de(raiz), raiz, (*lugares, ("book/01-um.md", "O detalhe", "x")))
+        )
+        == []
     )
 
 
 def test_um_lugar_dito_em_que_ninguem_le_o_teste_sai_da_lista(tmp_path):
     raiz = livro(tmp_path, "## A hora\n\n" + celula("x = 1"))
     lugares = (("book/01-um.md", "A hora", "x"), ("book/09-nove.md", "Outra", "x"))
-    (queixa,) = lingua.teste_lido(celulas_de(raiz), raiz, lugares)
+    (queixa,) = lingua.leituras_do_teste(celulas_de(raiz), raiz, lugares)
     assert queixa.startswith("book/01-um.md:1: LEEM_O_TESTE") and "tire-a da lista" in queixa
 
 
