@@ -26,6 +26,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import exercise_enumerable_node
 
 from ferramentas import citacao
+from ferramentas.celulas import rotulo_do_resumo
 from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos
 from ferramentas.versao import versao
 
@@ -100,19 +101,27 @@ def _fala_portugues(app: Sphinx) -> None:
 
 
 class CelulaRecolhida(SphinxTransform):
-    """«Mostrar o código» e «Ocultar o código» nas células recolhidas."""
+    """“Mostrar o código” e “Ocultar o código” nas células recolhidas; o resumo, nas que o têm.
+
+    Quem recolhe é o `<details>` do HTML: sem JavaScript, abre e fecha do mesmo jeito.
+    """
 
     default_priority = 399
 
     def apply(self, **_: object) -> None:
         for celula in self.document.findall(nodes.container):
-            if modo := celula.get("hide_mode"):
+            if resumo := (celula.get("cell_metadata") or {}).get("resumo"):
+                fonte = next(celula.findall(nodes.literal_block)).astext()
+                celula["hide_mode"] = "input"
+                celula["prompt_show"] = celula["prompt_hide"] = rotulo_do_resumo(fonte, str(resumo))
+                celula["classes"].append("com-resumo")
+            elif modo := celula.get("hide_mode"):
                 celula["prompt_show"] = f"Mostrar {RECOLHIDAS[modo]}"
                 celula["prompt_hide"] = f"Ocultar {RECOLHIDAS[modo]}"
 
 
 class TituloDeExercicio(SphinxPostTransform):
-    """«Exercício 1.1 · Somar (fácil)» em vez de «Exercício 1.1 (Somar (fácil))»."""
+    """“Exercício 1.1 · Somar (fácil)” em vez de “Exercício 1.1 (Somar (fácil))”."""
 
     default_priority = 23  # depois de sphinx_exercise, que usa de 20 a 22
 
@@ -128,7 +137,7 @@ class TituloDeExercicio(SphinxPostTransform):
 
 
 def sem_acento(palavra: str) -> str:
-    """A palavra como a busca a compara: minúscula, sem acento, o plural «-ões» como «-ão».
+    """A palavra como a busca a compara: minúscula, sem acento, o plural “-ões” como “-ão”.
 
     >>> sem_acento("Tokenização"), sem_acento("tokenizações"), sem_acento("ÍNDICE")
     ('tokenizacao', 'tokenizacao', 'indice')
@@ -138,7 +147,7 @@ def sem_acento(palavra: str) -> str:
 
 
 class BuscaSemAcento(SearchPortuguese):
-    """«atencao» acha «atenção»: tira o acento antes do radical, no índice e, no navegador, na pergunta."""
+    """“atencao” acha “atenção”: tira o acento antes do radical, no índice e, no navegador, na pergunta."""
 
     js_stemmer_rawcode = ""
 
@@ -170,7 +179,7 @@ def _ligacao(texto: str, dica: str, url: str, icone: str, rotulo: str) -> dict[s
 
 
 def _botoes(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: nodes.document | None) -> None:
-    """«Abrir no Colab» e baixar, que levam ao notebook gerado; repositório, edição e issue num menu."""
+    """“Abrir no Colab” e baixar, que levam ao notebook gerado; repositório, edição e issue num menu."""
     publicos = enderecos()
     botoes: list[dict] = []
     if pagina in app.livro_chaves:

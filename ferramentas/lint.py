@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import estrutura
+from ferramentas import estrutura, lingua
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
@@ -23,6 +23,11 @@ UNIDADES = "s|ms|min|h|[kKMGT]B|nats?|bits?|bytes?|vezes|pontos?|graus?|(?:mil|b
 DECIMAL = re.compile(  # só o que é decimal com certeza: nem versão, nem seção, nem milhar
     r"(?<![\w.,/-])(?:0\.\d+(?!\w|\.\d)|\d+\.(?:\d\d?|\d{4,})(?=\s?%|[ \u00a0](?:" + UNIDADES + r")\b))"
 )
+# Um capítulo não depende dos seguintes. Aqui, quem mostra antes o que eles fazem, numa célula que não vai
+# para o pacote, e por quê.
+ADIANTADAS = {
+    ("book/01-introducao.md", "weights"): "a figura de abertura mostra o modelo pronto, com os números dele"
+}
 NUMERADOS = re.compile(
     r"(?i)\b(?:homellm|(?:vers|seç|equaç)(?:ão|ões)|figuras?|tabelas?|exercícios?|listage[mn]s?)\W*$"
 )
@@ -76,9 +81,11 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         queixas += estrutura.glossario(texto, pagina)
     queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
     queixas += estrutura.bibliografia(raiz)
+    queixas += lingua.da_prosa(raiz)
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
     queixas += _ao_importar(celulas)
+    queixas += lingua.das_celulas(celulas, raiz)
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
     queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
     return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]
@@ -262,6 +269,8 @@ def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
                         lugar,
                         f"importa {PACOTE}.{modulo}, que nenhuma célula do livro cria; confira o nome",
                     )
+            elif not celula.destino and (celula.pagina, modulo) in ADIANTADAS:
+                continue
             elif numero is not None and (celula.pagina, modulo) not in ditas:
                 if caminho := grafo.ate_um_seguinte(modulo, numero):
                     ditas.add((celula.pagina, modulo))
@@ -277,7 +286,7 @@ def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
 
 
 def _cadeia(grafo: Grafo, caminho: list[str]) -> str:
-    """«homellm.a, que importa homellm.b (book/x.md:3), que importa …»."""
+    """“homellm.a, que importa homellm.b (book/x.md:3), que importa …”."""
     partes = [f"{PACOTE}.{caminho[0]}"]
     for de, para in itertools.pairwise(caminho):
         partes.append(f"que importa {PACOTE}.{para} ({grafo.setas[de][para]})")
