@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/01-introducao.md.
-# sha256 do que segue: 083e3922fb2eba6f5423e852886c471f3192979ab8c96abce468785fc322e843
+# sha256 do que segue: 719c1c07beb943390b92b0c060a8d23b9cb376002a56247b590295a7fc0346d2
 """Modelo de n-gramas interpolado: conta pedaços de até `order` ids e mistura as ordens.
 
 Serve a caracteres e a ids de BPE; é a linha de base de todos os capítulos. A mistura é
@@ -55,7 +55,7 @@ def count_ngrams(
     [([0, 1], [1, 1]), ([1, 2], [2, 1])]
     """
     tables: list[tuple[np.ndarray, np.ndarray]] = []
-    # rows[i]: linha do contexto que começa na posição i
+    # `rows[i]`: linha do contexto que começa na posição i
     rows = np.zeros(len(ids) + 1, dtype=np.int64)
     for length in range(1, order + 1):
         grams = rows[:-1] * vocab_size + ids[length - 1 :]
@@ -239,7 +239,7 @@ class NGramModel:
         """Sorteia `n` ids em sequência depois de `context` (que não volta na resposta).
 
         `temperature` abaixo de 1 favorece os mais prováveis, acima achata; 0 escolhe
-        sempre o mais provável. `rng` é uma semente ou um gerador do numpy; `None`
+        sempre o mais provável. `rng` é uma semente ou um gerador do `numpy`; `None`
         sorteia diferente a cada chamada.
 
         Erros: `ValueError` se `n` ou `temperature` são negativos; os de `probs`.
