@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: bc6b1c982b9f56680ebe40f2be66626a6ca0c77eac8b04cf6f7b5633f0d0bc81
+# sha256 do que segue: 495ba3a56141b9cf3f92c8cd1d263b74dc2ecc4332a44da35e6f11bf52377a3f
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -305,14 +305,10 @@ def _vocab_size(tokens: Mapping[bytes, int], special_tokens: Mapping[str, int]) 
     """O maior id mais um, de um vocabulário conferido."""
     missing = [b for b in range(256) if bytes([b]) not in tokens]
     if missing:
-        raise ValueError(
-            f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}"
-        )
+        raise ValueError(f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}")
     ids = [*tokens.values(), *special_tokens.values()]
     if not all(type(i) is int and 0 <= i < 2**31 for i in ids):
-        raise ValueError(
-            "os ids do vocabulário precisam ser inteiros de 0 a 2³¹ - 1"
-        )
+        raise ValueError("os ids do vocabulário precisam ser inteiros de 0 a 2³¹ - 1")
     if len(set(ids)) != len(ids):
         raise ValueError("os ids do vocabulário precisam ser todos diferentes")
     if "" in special_tokens:
@@ -680,8 +676,7 @@ def _count_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
     """Quantas fusões cabem em `vocab_size`, fora os 256 bytes e os especiais."""
     if isinstance(special_tokens, str):
         raise ValueError(
-            "special_tokens é uma sequência de textos; escreva "
-            f"({special_tokens!r},)"
+            f"special_tokens é uma sequência de textos; escreva ({special_tokens!r},)"
         )
     for name in special_tokens:
         _to_utf8(name)
