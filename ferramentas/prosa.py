@@ -122,13 +122,15 @@ def do_python(fonte: str, arquivo: str, primeira: int = 1) -> Iterator[Trecho]:
 
 
 def _da_docstring(texto: str, arquivo: str, primeira: int) -> Iterator[Trecho]:
-    """A docstring sem os exemplos nem as listas de argumentos por nome."""
+    """A docstring sem os exemplos: o que começa por >>>, está numa cerca ou mais recuado que o resto."""
     exemplo = cerca = False
+    recuos = [len(linha) - len(linha.lstrip()) for linha in texto.split("\n")[1:] if linha.strip()]
     for n, linha in enumerate(texto.split("\n"), primeira):
         exemplo = bool(linha.strip()) and (exemplo or linha.lstrip().startswith(">>>"))
         cerca ^= bool(re.match(r"\s*(```|~~~)", linha))
-        if not exemplo and not cerca:
-            yield Trecho(arquivo, n, so_texto(re.sub(r'^[rRbBuUfF]*"""|"""$|^\s+\w+:(?=\s)', _branco, linha)))
+        recuada = n > primeira and len(linha) - len(linha.lstrip()) >= min(recuos, default=0) + 4
+        if not exemplo and not cerca and not recuada:
+            yield Trecho(arquivo, n, so_texto(re.sub(r'^[rRbBuUfF]*"""|"""$|^\s+\w+:(?=\s|$)', _branco, linha)))
 
 
 def do_svg(texto: str, arquivo: str) -> Iterator[Trecho]:
