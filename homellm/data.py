@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 854d8f21408c131fff53d164653b866e0d10bc440f1835b78493a4df90fb2763
+# sha256 do que segue: cba5e1acd899d81fbc26c44840e5fb9be2712c0f6b4b422d78c82e4a3758f040
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
 DataLoader; e a leitura de um texto do leitor.
 
@@ -166,10 +166,10 @@ class LengthBatches(Sampler[list[int]]):
     """Lotes de índices de textos de tamanho parecido, com pouco preenchimento.
 
     Com `batch_size`, cada lote tem tantos textos (o último, os que sobram). Com
-    `max_tokens`, tantos textos quantos cabem nesses ids, contado o preenchimento; um texto
-    maior que isso fica sozinho. `shuffle=False` dá sempre a mesma ordem, do mais curto
-    ao mais comprido. `generator` é o estado do sorteio: guardado e devolvido, repete a
-    época.
+    `max_tokens`, tantos textos quantos cabem nesses ids, contado o preenchimento; um
+    texto maior que isso fica sozinho. `shuffle=False` dá sempre a mesma ordem, do mais
+    curto ao mais comprido. `generator` é o estado do sorteio: guardado e devolvido,
+    repete a época.
 
     Erros: `ValueError` se não vem exatamente um de `batch_size` e `max_tokens`, ou se
     não é positivo.

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 495ba3a56141b9cf3f92c8cd1d263b74dc2ecc4332a44da35e6f11bf52377a3f
+# sha256 do que segue: f4d2335d6841376abfc347a5275dce5687601ce837779ae45ca135eff93617a5
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -278,7 +278,7 @@ def _run(engine: tiktoken.Encoding, pattern: str, text: str) -> list[int]:
     """Os postos do texto; um pânico do motor vira um `ValueError`."""
     try:
         return engine.encode_ordinary(text)
-    except BaseException as error:  # a exceção de pânico não é uma Exception
+    except BaseException as error:  # a exceção de pânico não é uma `Exception`
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"o padrão {pattern!r} não serve: {error}") from None
