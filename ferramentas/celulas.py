@@ -80,7 +80,7 @@ class Celula:
 def rotulo_do_resumo(fonte: str, resumo: str) -> str:
     """O que se lê no lugar da célula recolhida: quantas linhas tem e o que fazem.
 
-    >>> rotulo_do_resumo("a = 1\n\nb = 2\n", "põe dois números")
+    >>> rotulo_do_resumo("a = 1\\n\\nb = 2\\n", "põe dois números")
     '3 linhas: põe dois números'
     """
     n = len(fonte.strip("\n").split("\n"))
@@ -317,7 +317,7 @@ def _confere_o_resumo(celula: Celula) -> None:
         )
     if len(resumo) > RESUMO:
         raise ErroDoLivro(
-            f"{celula.lugar}: resumo de {len(resumo)} letras; ele vai até {RESUMO}: diga só o que a célula faz"
+            f"{celula.lugar}: resumo de {len(resumo)} letras; vai até {RESUMO}: diga só o que a célula faz"
         )
     if marcas := sorted(set(re.findall(r"[`*_{}$<>\[\]]", resumo))):
         raise ErroDoLivro(
@@ -330,7 +330,7 @@ def _confere_o_resumo(celula: Celula) -> None:
         )
     if outras := sorted(celula.etiquetas - {"no-colab"}):
         raise ErroDoLivro(
-            f"{celula.lugar}: o resumo já recolhe a célula; tire {', '.join(outras)} das etiquetas, ou o resumo"
+            f"{celula.lugar}: o resumo já recolhe a célula; tire {', '.join(outras)} de `tags`, ou o resumo"
         )
     if FIGURA & celula.opcoes.keys():
         raise ErroDoLivro(

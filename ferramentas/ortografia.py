@@ -3,8 +3,8 @@
 uso: python -m ferramentas.ortografia                    confere a prosa do livro
      python -m ferramentas.ortografia --aceita sobreajuste ngrama   acrescenta palavras certas ao dicionário
 
-As palavras do projeto estão em `ferramentas/dicionario.txt`, uma por linha, em ordem. Não se conferem as siglas, os
-nomes com maiúscula no meio, as palavras estrangeiras em itálico e a palavra sozinha entre aspas.
+As palavras do projeto estão em `ferramentas/dicionario.txt`, uma por linha, em ordem. Não se conferem as
+siglas, os nomes com maiúscula no meio, as palavras estrangeiras em itálico e a palavra sozinha entre aspas.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ DICIONARIO = "ferramentas/dicionario.txt"
 SUGESTOES = 3  # por palavra
 COM_SUGESTAO = 10  # palavras, as primeiras: procurá-las demora
 PACIENCIA = 3  # segundos
+CURTA = 2  # letras; as palavras assim são quase todas pedaços de outras
 FALTA = (
     "A ortografia não foi conferida: falta o hunspell com o dicionário pt_BR "
-    "(sudo apt install hunspell hunspell-pt-br; num Mac, brew install hunspell e o dicionário do LibreOffice)."
+    "(sudo apt install hunspell hunspell-pt-br)."
 )
 _PALAVRA = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _PASSA = re.compile(r"(?<!\*)\*(?!\*)[^*\n]+\*(?!\*)|“\s?[^”\s]*\s?”|\{[.#][^}]*\}")
@@ -56,8 +57,8 @@ def dicionario(raiz: Path = RAIZ) -> set[str]:
         if chave(antes) >= chave(depois):
             causa = "está repetida" if antes == depois else f"vem antes de {antes!r}"
             raise ErroDoLivro(
-                f"{DICIONARIO}:{n}: {depois!r} {causa}; rode python -m ferramentas.ortografia --aceita, que põe "
-                "o arquivo em ordem"
+                f"{DICIONARIO}:{n}: {depois!r} {causa}; rode python -m ferramentas.ortografia --aceita, "
+                "que põe o arquivo em ordem"
             )
     return set(linhas)
 
@@ -65,15 +66,15 @@ def dicionario(raiz: Path = RAIZ) -> set[str]:
 def palavras(trecho: Trecho) -> Iterator[str]:
     """As palavras que se conferem numa linha de prosa.
 
-    >>> list(palavras(Trecho("x", 1, "O GPT leu “casinh” em *corpora*, no PyTorch: pré-treino e “dois pães”.")))
-    ['leu', 'em', 'no', 'pré-treino', 'dois', 'pães']
+    >>> list(palavras(Trecho("x", 1, "O GPT leu “casinh” em *corpora*: pré-treino e “dois pães”.")))
+    ['leu', 'pré-treino', 'dois', 'pães']
     """
     texto = f" {_PASSA.sub(lambda m: ' ' * len(m[0]), trecho.texto)} "
     for achado in _PALAVRA.finditer(texto):
         palavra, antes, depois = achado[0], texto[: achado.start()], texto[achado.end() :]
-        de_um_nome = re.search(r"\S[./]$|[\d_]$", antes) or re.match(r"[./]\w|[\d_]", depois)  # homellm.plots
+        de_um_nome = re.search(r"\S/$|[.\d_]$", antes) or re.match(r"[./]\w|[\d_]", depois)  # homellm.plots
         pedaco = antes[-1] in "-…·␣|" or depois[0] in "-|"  # a desinência -ões
-        if len(palavra) > 1 and palavra[1:].islower() and not de_um_nome and not pedaco:
+        if len(palavra) > CURTA and palavra[1:].islower() and not de_um_nome and not pedaco:
             yield palavra
 
 
@@ -110,8 +111,8 @@ def sugestoes(palavra: str) -> list[str]:
 def confere(raiz: Path = RAIZ, trechos: Iterable[Trecho] | None = None) -> list[str]:
     """Uma queixa por palavra estranha, no primeiro lugar em que aparece; as outras vezes, contadas.
 
-    Uma palavra que está no dicionário do projeto em minúsculas vale também no começo da frase; um nome próprio, só
-    como está. De uma palavra com hífen, valem as partes.
+    Uma palavra que está no dicionário do projeto em minúsculas vale também no começo da frase; um nome
+    próprio, só como está. De uma palavra com hífen, valem as partes.
     """
     projeto = dicionario(raiz)
     lugares: dict[str, list[str]] = {}
@@ -127,8 +128,9 @@ def confere(raiz: Path = RAIZ, trechos: Iterable[Trecho] | None = None) -> list[
             sugeridas = ", ".join(sugestoes(parte) if len(queixas) < COM_SUGESTAO else [])
             seria = f" Seria {sugeridas}?" if sugeridas else ""
             queixas.append(
-                f"{onde[0]}: “{parte}”{vezes} não está no dicionário.{seria} Código vai entre crases, e palavra "
-                f"estrangeira, em itálico; se está certa: python -m ferramentas.ortografia --aceita {parte}"
+                f"{onde[0]}: “{parte}”{vezes} não está no dicionário.{seria} Código vai entre crases, e "
+                "palavra estrangeira, em itálico; se está certa: python -m ferramentas.ortografia "
+                f"--aceita {parte}"
             )
     return queixas
 
