@@ -70,14 +70,14 @@ def arithmetic(talk: Talk, intent: Intent) -> Exchange:
     if words and SYMBOLS.search(ask):
         slots |= {k: str(n) for k, n in numbers.items()}
         words = False
+    slots["conta"] = f"{a} {'-' if subtract else '+'} {b} = {result}"
     variant = "abaixo" if below else "zero" if result == 0 else ""
     replies = intent.variants[variant] if variant else intent.replies
     reply = talk.reply(
         replies,
         slots,
         lambda t: (
-            not (words and SYMBOLS.search(t))
-            and not (result == 1 and t.startswith("São"))
+            not (result == 1 and re.search(r"São \{|Sobram|Ficam|Dão|são \{", t))
         ),
     )
     return Exchange(
@@ -196,4 +196,5 @@ def _single(word: Word, game: str, rng: Random) -> dict[str, str]:
         "soletrar": (text, "-".join(text)),
         "ao-contrario": (text, text[::-1]),
     }[game]
-    return {"palavra": given, "resultado": result}
+    spelled = {"letras": "-".join(text), "silabas": word.syllables}
+    return {"palavra": given, "resultado": result, **spelled}
