@@ -1,7 +1,7 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: e9e7bd3e7600db553deb462083066bc88c70260c14433cea70bec3c6831a108b
+# sha256 do que segue: cba5e1acd899d81fbc26c44840e5fb9be2712c0f6b4b422d78c82e4a3758f040
 """Dos ids aos lotes: janelas deslizantes, arquivo de tokens mapeado em memória,
-DataLoader.
+DataLoader; e a leitura de um texto do leitor.
 
 Formas: cada item é um par `(input_ids, target_ids)` de tensores int64 `(T,)`, o alvo
 deslocado de um; cada lote é um par `(B, T)`. O capítulo 2 do livro constrói este
@@ -14,6 +14,8 @@ módulo.
 
 from __future__ import annotations
 
+import codecs
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from homellm.files import replacing
+from homellm.files import read_text, replacing
 
 
 def _id_array(ids: Sequence[int] | np.ndarray | torch.Tensor) -> np.ndarray:
@@ -37,6 +39,22 @@ def _id_array(ids: Sequence[int] | np.ndarray | torch.Tensor) -> np.ndarray:
             f"{array.shape}; passe o texto por tokenizer.encode antes"
         )
     return array
+
+
+def _check_window(n_ids: int, context_length: int, stride: int) -> None:
+    """Recusa tamanhos que não são positivos e textos menores que uma janela."""
+    if context_length < 1 or stride < 1:
+        raise ValueError(
+            f"context_length ({context_length}) e stride ({stride}) precisam ser "
+            "ao menos 1"
+        )
+    missing = context_length + 1 - n_ids
+    if missing > 0:
+        raise ValueError(
+            f"há {n_ids} tokens, e uma janela de {context_length} pede "
+            f"{context_length + 1} (o alvo é um id adiante): faltam {missing}; use "
+            "mais texto ou um context_length menor"
+        )
 
 
 class SlidingWindowDataset(Dataset):
@@ -58,21 +76,10 @@ class SlidingWindowDataset(Dataset):
         stride: int | None = None,
     ) -> None:
         stride = context_length if stride is None else stride
-        if context_length < 1 or stride < 1:
-            raise ValueError(
-                f"context_length ({context_length}) e stride ({stride}) precisam ser "
-                "ao menos 1"
-            )
         self.ids = _id_array(ids)
+        _check_window(len(self.ids), context_length, stride)
         self.context_length = context_length
         self.stride = stride
-        missing = context_length + 1 - len(self.ids)
-        if missing > 0:
-            raise ValueError(
-                f"há {len(self.ids)} tokens, e uma janela de {context_length} pede "
-                f"{context_length + 1} (o alvo é um id adiante): faltam {missing}; use "
-                "mais texto ou um context_length menor"
-            )
 
     def __len__(self) -> int:
         return (len(self.ids) - 1 - self.context_length) // self.stride + 1
@@ -88,6 +95,35 @@ class SlidingWindowDataset(Dataset):
     def _window(self, start: int) -> np.ndarray:
         """Os `T + 1` ids que começam em `start`."""
         return self.ids[start : start + self.context_length + 1]
+
+
+def _as_windows(
+    data: Dataset | Sequence[int] | np.ndarray | torch.Tensor,
+    context_length: int | None,
+    stride: int | None,
+) -> Dataset:
+    """O próprio `Dataset`, ou as janelas dos ids."""
+    if isinstance(data, Dataset):
+        if context_length is not None or stride is not None:
+            raise ValueError(
+                "o Dataset já tem context_length e stride; não os passe de novo"
+            )
+        return data
+    if context_length is None:
+        raise ValueError("faltou context_length: quantos ids o modelo lê de cada vez?")
+    return SlidingWindowDataset(data, context_length, stride)
+
+
+def _check_batches(n_windows: int, batch_size: int, drop_last: bool) -> None:
+    """Recusa um lote vazio, ou que as janelas não enchem."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
+    if drop_last and n_windows < batch_size:
+        raise ValueError(
+            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True "
+            "não sairia lote; diminua batch_size, context_length ou stride, ou use "
+            "drop_last=False"
+        )
 
 
 def create_dataloader(
@@ -114,25 +150,8 @@ def create_dataloader(
     >>> [tuple(t.shape) for t in next(iter(loader))]
     [(4, 8), (4, 8)]
     """
-    if isinstance(data, Dataset):
-        if context_length is not None or stride is not None:
-            raise ValueError(
-                "o Dataset já tem context_length e stride; não os passe de novo"
-            )
-        dataset = data
-    elif context_length is None:
-        raise ValueError("faltou context_length: quantos ids o modelo lê de cada vez?")
-    else:
-        dataset = SlidingWindowDataset(data, context_length, stride)
-    n_windows = len(dataset)  # type: ignore[arg-type]
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: precisa ser ao menos 1")
-    if drop_last and n_windows < batch_size:
-        raise ValueError(
-            f"há {n_windows} janelas e o lote pede {batch_size}: com drop_last=True "
-            "não sairia lote; diminua batch_size, context_length ou stride, ou use "
-            "drop_last=False"
-        )
+    dataset = _as_windows(data, context_length, stride)
+    _check_batches(len(dataset), batch_size, drop_last)  # type: ignore[arg-type]
     return DataLoader(
         dataset,
         batch_size=batch_size,
@@ -144,13 +163,13 @@ def create_dataloader(
 
 
 class LengthBatches(Sampler[list[int]]):
-    """Lotes de índices de textos de tamanho parecido, com pouco enchimento.
+    """Lotes de índices de textos de tamanho parecido, com pouco preenchimento.
 
     Com `batch_size`, cada lote tem tantos textos (o último, os que sobram). Com
-    `max_tokens`, tantos textos quantos cabem nesses ids, contado o enchimento; um texto
-    maior que isso fica sozinho. `shuffle=False` dá sempre a mesma ordem, do mais curto
-    ao mais comprido. `generator` é o estado do sorteio: guardado e devolvido, repete a
-    época.
+    `max_tokens`, tantos textos quantos cabem nesses ids, contado o preenchimento; um
+    texto maior que isso fica sozinho. `shuffle=False` dá sempre a mesma ordem, do mais
+    curto ao mais comprido. `generator` é o estado do sorteio: guardado e devolvido,
+    repete a época.
 
     Erros: `ValueError` se não vem exatamente um de `batch_size` e `max_tokens`, ou se
     não é positivo.
@@ -212,13 +231,30 @@ class LengthBatches(Sampler[list[int]]):
         return (batches[n] for n in order)
 
 
+def _write_header(file: BinaryIO, dtype: np.dtype, total: int) -> None:
+    """O cabeçalho do `.npy`; ocupa os mesmos bytes para qualquer `total`."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (total,)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _check_ids(ids: np.ndarray, vocab_size: int, start: int) -> None:
+    """`ValueError` se algum id não cabe no vocabulário; `start`, a posição do
+    primeiro."""
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        where = int(np.flatnonzero((ids < 0) | (ids >= vocab_size))[0])
+        raise ValueError(
+            f"o id {ids[where]}, na posição {start + where}, não cabe num vocabulário "
+            f"de {vocab_size}; os ids são de outro tokenizer?"
+        )
+
+
 def write_token_file(path: str | Path, ids: Iterable[int], vocab_size: int) -> int:
     """Grava ids num arquivo `.npy` e devolve quantos foram.
 
     `ids` pode ser um gerador maior que a memória. O tipo é uint16 (vocabulário até
     65.536) ou uint32, little-endian. Um erro no meio não deixa arquivo.
 
-    Erros: `ValueError` se algum id não cabe no vocabulário, ou se não há id algum;
+    Erros: `ValueError` se algum id não cabe no vocabulário, ou se não há nenhum id;
     `TypeError` se não são inteiros; `OSError` numa frase se o disco encheu ou a pasta
     não aceita gravação.
     """
@@ -245,21 +281,32 @@ def write_token_file(path: str | Path, ids: Iterable[int], vocab_size: int) -> i
     return total
 
 
-def _write_header(file: BinaryIO, dtype: np.dtype, total: int) -> None:
-    """O cabeçalho do `.npy`; ocupa os mesmos bytes para qualquer `total`."""
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (total,)}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _check_ids(ids: np.ndarray, vocab_size: int, start: int) -> None:
-    """`ValueError` se algum id não cabe no vocabulário; `start`, a posição do
-    primeiro."""
-    if ids.min() < 0 or ids.max() >= vocab_size:
-        where = int(np.flatnonzero((ids < 0) | (ids >= vocab_size))[0])
-        raise ValueError(
-            f"o id {ids[where]}, na posição {start + where}, não cabe num vocabulário "
-            f"de {vocab_size}; os ids são de outro tokenizer?"
+def _open_token_file(path: Path) -> np.ndarray:
+    """Os ids do arquivo, mapeados em memória, `(N,)`."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: o arquivo não existe; crie-o com write_token_file"
         )
+    try:
+        with np.errstate(over="ignore"):  # um cabeçalho absurdo é recusado adiante
+            ids = np.lib.format.open_memmap(path, mode="r")
+        offset = ids.offset
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValueError(
+            f"{path}: não é um arquivo de tokens, ou está truncado ({error}); grave-o "
+            "com write_token_file"
+        ) from error
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: esperava ids inteiros numa dimensão, e há {ids.dtype} de forma "
+            f"{ids.shape}; grave-o com write_token_file"
+        )
+    expected, found = offset + ids.nbytes, path.stat().st_size
+    if expected != found:
+        raise ValueError(
+            f"{path}: deveria ter {expected} bytes e tem {found}; grave-o de novo"
+        )
+    return ids
 
 
 class TokenFileDataset(SlidingWindowDataset):
@@ -298,29 +345,75 @@ class TokenFileDataset(SlidingWindowDataset):
         self.ids = _open_token_file(self.path)
 
 
-def _open_token_file(path: Path) -> np.ndarray:
-    """Os ids do arquivo, mapeados em memória, `(N,)`."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: o arquivo não existe; crie-o com write_token_file"
+_NOT_TEXT = {  # como começam os arquivos que não são texto
+    b"%PDF": "um PDF",
+    b"PK\x03\x04": "um .docx, ou um zip",
+    b"\xd0\xcf\x11\xe0": "um .doc antigo",
+    b"{\\rtf": "um .rtf",
+}
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """Os bytes são UTF-8, e sem bytes nulos, que em texto não há?"""
+    try:
+        return "\0" not in raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+def _check_plain(path: Path, raw: bytes, encoding: str) -> None:
+    """Recusa o que não é texto nessa codificação; o erro diz a que parece ser."""
+    for start, kind in _NOT_TEXT.items():
+        if raw.startswith(start):
+            raise ValueError(
+                f"{path}: é {kind}, e não texto; abra-o no programa dele e salve "
+                "como .txt, em UTF-8"
+            )
+    try:
+        codec = codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(
+            f"encoding={encoding!r}: não conheço; os comuns são 'utf-8', 'cp1252' e "
+            "'utf-16'"
+        ) from None
+    wide = raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in raw
+    if codec == "utf-8" and not _is_utf8(raw):
+        guess = "utf-16" if wide else "cp1252"
+        raise ValueError(
+            f"{path}: não é UTF-8; parece {guess}: passe encoding={guess!r} e confira "
+            "os acentos, ou salve o arquivo em UTF-8"
+        )
+    if codec != "utf-8" and not raw.isascii() and _is_utf8(raw):
+        raise ValueError(
+            f"{path}: já está em UTF-8; lido como {encoding}, os acentos sairiam "
+            "trocados: tire o encoding"
         )
     try:
-        with np.errstate(over="ignore"):  # um cabeçalho absurdo é recusado adiante
-            ids = np.lib.format.open_memmap(path, mode="r")
-        offset = ids.offset
-    except (ValueError, OverflowError, OSError) as error:
+        raw.decode(codec)
+    except UnicodeError as error:
         raise ValueError(
-            f"{path}: não é um arquivo de tokens, ou está truncado ({error}); grave-o "
-            "com write_token_file"
+            f"{path}: não está em {encoding}; confira em que programa foi gravado"
         ) from error
-    if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(
-            f"{path}: esperava ids inteiros numa dimensão, e há {ids.dtype} de forma "
-            f"{ids.shape}; grave-o com write_token_file"
-        )
-    expected, found = offset + ids.nbytes, path.stat().st_size
-    if expected != found:
-        raise ValueError(
-            f"{path}: deveria ter {expected} bytes e tem {found}; grave-o de novo"
-        )
-    return ids
+
+
+def load_own_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """O texto de um arquivo seu, em NFC e com `\\n` no fim de cada linha.
+
+    `encoding` é o de quando o arquivo foi gravado; o do Windows antigo é `"cp1252"`.
+
+    Erros: os de `read_text` se o arquivo não existe ou não se deixa ler; `ValueError`,
+    com o caminho e o que fazer, se não é texto, se está em outra codificação ou se está
+    vazio.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        read_text(path)  # levanta o mesmo erro, numa frase
+        raise
+    _check_plain(path, raw, encoding)
+    text = raw.decode(encoding).removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"{path}: o arquivo não tem texto; confira se é esse mesmo")
+    return unicodedata.normalize("NFC", text)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/02-dados.md.
-# sha256 do que segue: 239e55419ea2cea2d6eeea0e60a95a214060ab5fe49ecf4a4801f3e5458ef6ed
+# sha256 do que segue: f4d2335d6841376abfc347a5275dce5687601ce837779ae45ca135eff93617a5
 """BPE em bytes: treino em Python puro, codificação pelo motor do tiktoken.
 
 O vocabulário começa com os 256 bytes e cresce por fusões do par vizinho mais frequente
@@ -152,7 +152,7 @@ def learn_merges(
     A cada passo funde-se o par vizinho mais frequente; no empate, o par que vem antes
     na ordem em que os símbolos nasceram (os bytes, em `BYTE_ORDER`, e depois as
     fusões), como na biblioteca `tokenizers`. Devolve menos de `n_merges` quando não
-    sobra par algum.
+    sobra nenhum par.
 
     O algoritmo é o de Gage (1994), que Sennrich et al. (2016) trouxeram para textos.
 
@@ -278,7 +278,7 @@ def _run(engine: tiktoken.Encoding, pattern: str, text: str) -> list[int]:
     """Os postos do texto; um pânico do motor vira um `ValueError`."""
     try:
         return engine.encode_ordinary(text)
-    except BaseException as error:  # a exceção de pânico não é uma Exception
+    except BaseException as error:  # a exceção de pânico não é uma `Exception`
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"o padrão {pattern!r} não serve: {error}") from None
@@ -299,6 +299,21 @@ def _usable(pattern: str) -> str:
             "o PATTERN do livro"
         )
     return whole
+
+
+def _vocab_size(tokens: Mapping[bytes, int], special_tokens: Mapping[str, int]) -> int:
+    """O maior id mais um, de um vocabulário conferido."""
+    missing = [b for b in range(256) if bytes([b]) not in tokens]
+    if missing:
+        raise ValueError(f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}")
+    ids = [*tokens.values(), *special_tokens.values()]
+    if not all(type(i) is int and 0 <= i < 2**31 for i in ids):
+        raise ValueError("os ids do vocabulário precisam ser inteiros de 0 a 2³¹ - 1")
+    if len(set(ids)) != len(ids):
+        raise ValueError("os ids do vocabulário precisam ser todos diferentes")
+    if "" in special_tokens:
+        raise ValueError(f"token especial vazio; dê a ele um nome, como {END!r}")
+    return max(ids) + 1
 
 
 FORMAT, VERSION = "homellm-bpe", 1  # do arquivo que `save` grava
@@ -325,23 +340,9 @@ class BPETokenizer:
         special_tokens: Mapping[str, int],
         pattern: str = PATTERN,
     ) -> None:
-        missing = [b for b in range(256) if bytes([b]) not in tokens]
-        if missing:
-            raise ValueError(
-                f"o vocabulário precisa dos 256 bytes; faltam {len(missing)}"
-            )
-        ids = [*tokens.values(), *special_tokens.values()]
-        if not all(type(i) is int and 0 <= i < 2**31 for i in ids):
-            raise ValueError(
-                "os ids do vocabulário precisam ser inteiros de 0 a 2³¹ - 1"
-            )
-        if len(set(ids)) != len(ids):
-            raise ValueError("os ids do vocabulário precisam ser todos diferentes")
-        if "" in special_tokens:
-            raise ValueError(f"token especial vazio; dê a ele um nome, como {END!r}")
+        self.vocab_size = _vocab_size(tokens, special_tokens)
         self.pattern = _usable(pattern)
         self.special_tokens = dict(special_tokens)
-        self.vocab_size = max(ids) + 1
         self.tokens = dict(tokens)
         self._bytes = {i: token for token, i in tokens.items()}
         self._bytes |= {i: _to_utf8(name) for name, i in special_tokens.items()}
@@ -374,22 +375,7 @@ class BPETokenizer:
         os especiais, ou se o padrão não serve; `TypeError` se `vocab_size` não é
         inteiro; os de `count_words`.
         """
-        if isinstance(special_tokens, str):
-            raise ValueError(
-                "special_tokens é uma sequência de textos; escreva "
-                f"({special_tokens!r},)"
-            )
-        for name in special_tokens:
-            _to_utf8(name)
-        try:
-            n_merges = operator.index(vocab_size) - 256 - len(special_tokens)
-        except TypeError:
-            raise TypeError(f"vocab_size={vocab_size!r}: precisa ser um inteiro") from None
-        if n_merges < 0:
-            raise ValueError(
-                f"vocab_size={vocab_size} é pouco: os 256 bytes e "
-                f"{len(special_tokens)} especial(is) já são {vocab_size - n_merges}"
-            )
+        n_merges = _count_merges(vocab_size, special_tokens)
         pattern = _usable(pattern)
         if isinstance(text, str) or not isinstance(text, Iterable):
             text = [text]
@@ -547,7 +533,7 @@ class BPETokenizer:
         """Lê `vocab.json` e `merges.txt`, do GPT-2 ou de outro modelo no mesmo formato.
 
         Os ids são os do arquivo, em qualquer ordem. Especial é o que está lá e não
-        nasce de fusão alguma, e o que está em `added_tokens.json`, se há um ao lado.
+        nasce de nenhuma fusão, e o que está em `added_tokens.json`, se há um ao lado.
 
         Erros: `FileNotFoundError` se falta um dos dois; `OSError` se não se consegue
         ler; `ValueError`, com arquivo e linha, se não são um par do mesmo modelo; os de
@@ -684,6 +670,26 @@ class BPETokenizer:
             raise ValueError(f"o token especial {repeated[0]!r} já existe")
         added = {name: self.vocab_size + n for n, name in enumerate(new)}
         return type(self)(self.tokens, self.special_tokens | added, self.pattern)
+
+
+def _count_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
+    """Quantas fusões cabem em `vocab_size`, fora os 256 bytes e os especiais."""
+    if isinstance(special_tokens, str):
+        raise ValueError(
+            f"special_tokens é uma sequência de textos; escreva ({special_tokens!r},)"
+        )
+    for name in special_tokens:
+        _to_utf8(name)
+    try:
+        n_merges = operator.index(vocab_size) - 256 - len(special_tokens)
+    except TypeError:
+        raise TypeError(f"vocab_size={vocab_size!r}: precisa ser um inteiro") from None
+    if n_merges < 0:
+        raise ValueError(
+            f"vocab_size={vocab_size} é pouco: os 256 bytes e "
+            f"{len(special_tokens)} especial(is) já são {vocab_size - n_merges}"
+        )
+    return n_merges
 
 
 def _read_ids(path: Path) -> dict[str, int]:

@@ -21,6 +21,7 @@ from homellm.data import (
     SlidingWindowDataset,
     TokenFileDataset,
     create_dataloader,
+    load_own_text,
     write_token_file,
 )
 
@@ -364,3 +365,51 @@ def test_loader_with_workers_gives_the_same_batches(tmp_path):
     alone = create_dataloader(TokenFileDataset(path, 4), 2)
     helped = create_dataloader(TokenFileDataset(path, 4), 2, num_workers=1)
     assert order(alone) == order(helped)
+
+
+OWN = "São João\ncoração, “pão” — 1,50"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_own_text_in_each_common_encoding(tmp_path, encoding):
+    path = tmp_path / "meu.txt"
+    path.write_bytes(OWN.replace("\n", "\r\n").encode(encoding))
+    said = "utf-8" if encoding.startswith("utf-8") else encoding
+    assert load_own_text(path, said) == OWN
+
+
+def test_own_text_comes_in_nfc_with_unix_lines(tmp_path):
+    path = tmp_path / "mac.txt"
+    path.write_bytes("corac\u0327a\u0303o\rfim".encode())
+    assert load_own_text(path) == "coração\nfim"
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "message"),
+    [
+        (OWN.encode("cp1252"), "utf-8", "encoding='cp1252'"),
+        (OWN.encode("utf-16"), "utf-8", "encoding='utf-16'"),
+        ("so ascii".encode("utf-16-le"), "utf-8", "encoding='utf-16'"),
+        (OWN.encode(), "cp1252", "tire o encoding"),
+        (OWN.encode("cp1252"), "ascii", "não está em ascii"),
+        (b"\x81\x8d", "cp1252", "não está em cp1252"),
+        (OWN.encode(), "utf8000", "não conheço"),
+        (b"%PDF-1.7 ...", "utf-8", "é um PDF"),
+        (b"PK\x03\x04 ...", "utf-8", "docx"),
+        (b"{\\rtf1 ola}", "utf-8", "rtf"),
+        (b"", "utf-8", "não tem texto"),
+        (b"\xef\xbb\xbf \r\n", "utf-8", "não tem texto"),
+    ],
+)
+def test_own_text_refusals_say_what_to_do(tmp_path, raw, encoding, message):
+    path = tmp_path / "meu.txt"
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=message):
+        load_own_text(path, encoding)
+
+
+def test_own_text_missing_file_or_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="confira o caminho"):
+        load_own_text(tmp_path / "nada.txt")
+    with pytest.raises(OSError, match="é uma pasta"):
+        load_own_text(tmp_path)
