@@ -1,8 +1,8 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-atencao.md.
-# sha256 do que segue: 67ede52455926b2ea3c7ab2f0825edd9db3f0c1ffcd7726a51cc23e257fe082b
+# sha256 do que segue: cdd2b9122d3a13faef6495c60ced91646076803c1ea1de5159fdd0003d01a964
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
-Segue “Attention Is All You Need” (Vaswani et al., 2017), com a máscara causal do GPT.
+Segue *Attention Is All You Need* (Vaswani et al., 2017), com a máscara causal do GPT.
 Formas: `B` lote, `T` posições novas, `S` posições ao todo (as do cache e as novas), `C`
 emb_dim, `H` cabeças, `D = C / H`. O capítulo 3 do livro constrói este módulo.
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
-# sha256 do que segue: bd3e69415ecf8bfd58fc94d7c124596c06e5118ca28528793d7b7e0cf1113725
+# sha256 do que segue: 7addcb6d9d8b3315b9e17bf9d7a313c6b497d6adb2f59d7c662529100d030869
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
@@ -120,7 +120,7 @@ PRESETS: dict[str, dict[str, Any]] = {  # nome → campos de GPTConfig
 class LayerNorm(nn.Module):
     """Média 0 e variância 1 (a enviesada) em cada vetor; ganho e viés aprendidos.
 
-    `(..., C) → (..., C)`. Ba et al., “Layer Normalization”, 2016.
+    `(..., C) → (..., C)`. Ba et al., *Layer Normalization*, 2016.
     """
 
     def __init__(self, emb_dim: int, eps: float = 1e-5) -> None:
