@@ -80,7 +80,7 @@ class Celula:
 def rotulo_do_resumo(fonte: str, resumo: str) -> str:
     """O que se lê no lugar da célula recolhida: quantas linhas tem e o que fazem.
 
-    >>> rotulo_do_resumo("a = 1\n\nb = 2\n", "põe dois números")
+    >>> rotulo_do_resumo("a = 1\\n\\nb = 2\\n", "põe dois números")
     '3 linhas: põe dois números'
     """
     n = len(fonte.strip("\n").split("\n"))

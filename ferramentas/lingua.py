@@ -184,7 +184,7 @@ LEEM_O_TESTE = (
 )
 
 
-def teste_lido(
+def leituras_do_teste(
     celulas: Iterable[Celula], raiz: Path, lugares: tuple[tuple[str, str, str], ...] = LEEM_O_TESTE
 ) -> Iterator[str]:
     """Células que leem a parte de teste fora dos lugares ditos; lugares ditos em que ninguém a lê.
@@ -271,4 +271,4 @@ def da_prosa(raiz: Path) -> list[str]:
 
 def das_celulas(celulas: list[Celula], raiz: Path) -> list[str]:
     """As queixas do que as células fazem; todas têm de ser Python."""
-    return [*resumos(celulas), *numeros_impressos(celulas), *teste_lido(celulas, raiz)]
+    return [*resumos(celulas), *numeros_impressos(celulas), *leituras_do_teste(celulas, raiz)]

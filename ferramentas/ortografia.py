@@ -129,7 +129,8 @@ def confere(raiz: Path = RAIZ, trechos: Iterable[Trecho] | None = None) -> list[
             seria = f" Seria {sugeridas}?" if sugeridas else ""
             queixas.append(
                 f"{onde[0]}: “{parte}”{vezes} não está no dicionário.{seria} Código vai entre crases, e "
-                f"palavra estrangeira, em itálico; se está certa: python -m ferramentas.ortografia --aceita {parte}"
+                "palavra estrangeira, em itálico; se está certa: python -m ferramentas.ortografia "
+                f"--aceita {parte}"
             )
     return queixas
 

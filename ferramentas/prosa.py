@@ -48,7 +48,7 @@ def so_texto(linha: str) -> str:
     """A linha sem código, endereços, marcas e chaves de citação, com o resto no mesmo lugar.
 
     >>> so_texto("O {term}`token` e `x`, em [casa](https://a.b); {ref}`aqui <sec-x>`.").split()
-    ['O', 'token', 'e', ',', 'em', 'casa', ';', 'aqui', '.']
+    ['O', 'token', 'e', ',', 'em', '[casa]', ';', 'aqui', '.']
     """
     linha = re.sub(r"\{(?P<papel>[\w:]+)\}`(?P<texto>[^`<]*)(?P<alvo><[^`>]*>)?`", _papel, linha)
     linha = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", _branco, linha)

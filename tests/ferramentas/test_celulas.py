@@ -284,4 +284,6 @@ RESUMOS = {  # opções: o que a mensagem diz
 def test_resumo_ruim_diz_o_que_escrever(tmp_path, opcoes):
     with pytest.raises(ErroDoLivro) as erro:
         le(tmp_path, celula(SEIS, *opcoes))
-    assert str(erro.value).startswith(f"book/01-um.md:{PRIMEIRA_LINHA}: ") and RESUMOS[opcoes] in str(erro.value)
+    assert str(erro.value).startswith(f"book/01-um.md:{PRIMEIRA_LINHA}: ") and RESUMOS[opcoes] in str(
+        erro.value
+    )

@@ -20,7 +20,9 @@ def livro(tmp_path: Path, corpo: str, **outros: str) -> Path:
     """Um livro com um capítulo; `outros` são arquivos da raiz, com __ no lugar da barra."""
     raiz = escreve_livro(tmp_path, {"01-um": CABECALHO + "# Um\n\n" + corpo, "api": api("a")})
     for nome, texto in outros.items():
-        arquivo = raiz / nome.replace("__", "/").replace("_md", ".md").replace("_py", ".py").replace("_svg", ".svg")
+        arquivo = raiz / nome.replace("__", "/").replace("_md", ".md").replace("_py", ".py").replace(
+            "_svg", ".svg"
+        )
         arquivo.parent.mkdir(parents=True, exist_ok=True)
         arquivo.write_text(texto, "utf-8")
     return raiz
@@ -51,17 +53,27 @@ def test_o_que_nao_e_prosa_vira_espaco(linha):
 
 def test_da_pagina_leem_se_titulos_legendas_e_textos_de_diretivas():
     texto = (
-        "---\ntitle: não\n---\n% não\n# Um título\n\n(sec-a)=\n```{figure} nao.svg\n:name: fig-nao\n:alt: O alt\n\n"
-        "A legenda\n```\n\n```{exercise} O nome\n:label: ex-nao\nO pedido.\n```\n\n```text\nnão\n```\n\n"
+        "---\ntitle: não\n---\n% não\n# Um título\n\n(sec-a)=\n"
+        "```{figure} nao.svg\n:name: fig-nao\n"
+        ":alt: O alt\n\nA legenda\n```\n\n"
+        "```{exercise} O nome\n:label: ex-nao\nO pedido.\n```\n\n```text\nnão\n```\n\n"
         "```{math}\nnao\n```\n\n$$\nnao\n$$\n\nFim.\n"
     )
-    assert [t for _, t in lidos(texto)] == ["# Um título", "O alt", "A legenda", "O nome", "O pedido.", "Fim."]
+    assert [t for _, t in lidos(texto)] == [
+        "# Um título",
+        "O alt",
+        "A legenda",
+        "O nome",
+        "O pedido.",
+        "Fim.",
+    ]
     assert dict((t, n) for n, t in lidos(texto))["O nome"] == 15
 
 
 def test_do_codigo_leem_se_comentarios_e_docstrings_e_as_mensagens_ficam_a_parte():
     fonte = (
-        'def f(x):\n    """Diz `x`.\n\n    Erros: nenhum.\n\n    >>> f(nao)\n    nao\n\n        nao\n    """\n'
+        'def f(x):\n    """Diz `x`.\n\n    Erros: nenhum.\n\n    >>> f(nao)\n    nao\n'
+        '\n        nao\n    """\n'
         '    # por quê\n    raise ValueError(f"veio {x}")  # noqa: nao\n'
     )
     trechos = list(do_python(fonte, "x.py", primeira=10))
@@ -72,14 +84,20 @@ def test_do_codigo_leem_se_comentarios_e_docstrings_e_as_mensagens_ficam_a_parte
 
 
 def test_da_figura_le_se_o_texto():
-    svg = '<svg><style>nao {}</style>\n<!-- nao -->\n<title>Um</title>\n<text x="1">Dois &amp; três</text>\n</svg>'
+    svg = "<svg><style>nao {}</style>\n<!-- nao -->\n<title>Um</title>\n"
+    svg += '<text x="1">Dois &amp; três</text>\n</svg>'
     assert [(t.linha, t.texto.split()) for t in do_svg(svg, "x.svg")] == [(3, ["Um"]), (4, ["Dois", "três"])]
 
 
 def test_o_livro_inteiro_vai_das_paginas_aos_cartoes():
     arquivos = {t.arquivo for t in do_livro(REPO)}
     assert {p.relative_to(REPO).as_posix() for p in paginas(REPO)} <= arquivos
-    for nome in ("README.md", "data/contos.md", "data/modelos/contos-mini/README.md", "book/figuras/04-gpt.svg"):
+    for nome in (
+        "README.md",
+        "data/contos.md",
+        "data/modelos/contos-mini/README.md",
+        "book/figuras/04-gpt.svg",
+    ):
         assert nome in arquivos, nome
 
 
@@ -100,13 +118,21 @@ RUINS = {  # o que se escreveu: (linha contada do corpo, o que se lê)
     "termo": ("Medimos o overfitting.\n", 1, "“overfitting”: o livro diz sobreajuste; para citar a outra"),
     "termo com maiúscula": ("Enchimento é\numa coisa.\n", 1, "“Enchimento”: o livro diz preenchimento"),
     "termo no comentário": (celula("x = 1  # o batch"), 2, "“batch”: o livro diz lote"),
-    "termo no resumo": (celula("a\nb\nc\nd\ne\nf", ":resumo: prepara o dataset"), 2, "o livro diz conjunto de"),
+    "termo no resumo": (
+        celula("a\nb\nc\nd\ne\nf", ":resumo: prepara o dataset"),
+        2,
+        "o livro diz conjunto de",
+    ),
     "termo no título": ("## O padding\n", 1, "o livro diz preenchimento"),
     "lusitanismo": ("Os pesos são partilhados.\n", 1, "“partilhados”: o livro diz compartilhar"),
     "nenhum": ("Sem par algum.\n", 1, "“par algum”: o livro diz nenhum antes do nome"),
     "porcentagem": ("De 3 % a 45,5 %.\n", 1, "“3 %” leva o sinal colado; escreva 3%"),
     "porcentagem impressa": (celula('print(f"{3:.0f} % disso")'), 2, "escreva }%"),
-    "número impresso": (celula('x = 1\nprint(f"{x:.2f} nats")'), 3, "{…:.2f} imprime o número com ponto decimal"),
+    "número impresso": (
+        celula('x = 1\nprint(f"{x:.2f} nats")'),
+        3,
+        "{…:.2f} imprime o número com ponto decimal",
+    ),
     "milhar impresso": (celula('print(f"{1000:,} tokens")'), 2, "{…:,} imprime o número"),
     "porcento impresso": (celula('print("acerta", f"{0.5:6.1%}")'), 2, "{…:6.1%} imprime o número"),
     "largura variável": (celula('w = 2\nprint(f"{0.5:.{w}f}")'), 3, "{…:.{}f} imprime o número"),
@@ -121,7 +147,7 @@ RUINS = {  # o que se escreveu: (linha contada do corpo, o que se lê)
     "teste num dicionário": (
         celula('rows = {s: load_table("spam", s) for s in ("train", "test")}') + celula('rows["test"]'),
         5,
-        "use \"validation\", ou diga em LEEM_O_TESTE",
+        'use "validation", ou diga em LEEM_O_TESTE',
     ),
 }
 
@@ -139,9 +165,9 @@ BONS = {
     "aspas brasileiras": "Diz “oi”, e ‘a’.\n",
     "dados numa cerca": "```text\n— «Não!»\n```\n\ne `«x»`\n",
     "classe de letras": celula('import re\nre.split("[«»]", "a")'),
-    "variante citada": "O sobreajuste (*overfitting*), a “baseline” de lá, **padding**, e o lote (em inglês, batch).\n",
+    "variante citada": "O sobreajuste (*overfitting*), a “baseline”, o lote (em inglês, batch).\n",
     "em código": "`batch_size`, `DataLoader(dataset)` e `fine-tuning`.\n",
-    "nome parecido": "Um embedding, dois embeddings, o checkpoint, os n-gramas, um caderno de receitas, a partitura.\n",
+    "nome parecido": "Um embedding, o checkpoint, n-gramas, um caderno de receitas, partitura.\n",
     "algum antes": "Algum par, alguma vez, algum modelo.\n",
     "porcentagens": "Acerta 45%, ou 45,5%; $45\\%$; `3 %`.\n",
     "formatos sem ponto": celula('x = 1.0\nprint(f"{x:.0f} {x:.1e} {x:6} {x:>8} {x!r:5}")'),
@@ -149,7 +175,7 @@ BONS = {
     "fora de print": celula('x = f"{1.5:.1f}"'),
     "resumo": celula("a = 1\nb = 2\nc = 3\nd = 4\ne = 5\nf = 6", ":resumo: põe seis números"),
     "validação": celula('load_text("contos", split="validation")\nx = "test"\nd = {"test": 1}\nd["test"]'),
-    "as três partes, contadas": celula('{s: len(load_table("spam", s)) for s in ("train", "validation", "test")}'),
+    "as três partes, contadas": celula('{s: load_table("a", s) for s in ("train", "validation", "test")}'),
     "conferência escondida": celula('assert load_text("contos", "test")', ":tags: [remove-cell, no-colab]"),
     "medida guardada": celula('import json\nx = json.loads("{}")\nx["test"]["acerto"]'),
 }  # fmt: skip
@@ -202,15 +228,20 @@ def test_no_lugar_dito_o_teste_se_le_e_so_nele(tmp_path):
     le = celula('load_text("contos", "test")')
     raiz = livro(tmp_path, f"## A hora\n\n{le}\n### O detalhe\n\n{le}")
     lugares = (("book/01-um.md", "A hora", "porque é o fim"),)
-    (queixa,) = lingua.teste_lido(celulas_de(raiz), raiz, lugares)
+    (queixa,) = lingua.leituras_do_teste(celulas_de(raiz), raiz, lugares)
     assert "a seção “O detalhe”" in queixa
-    assert list(lingua.teste_lido(celulas_de(raiz), raiz, (*lugares, ("book/01-um.md", "O detalhe", "x")))) == []
+    assert (
+        list(
+            lingua.leituras_do_teste(celulas_de(raiz), raiz, (*lugares, ("book/01-um.md", "O detalhe", "x")))
+        )
+        == []
+    )
 
 
 def test_um_lugar_dito_em_que_ninguem_le_o_teste_sai_da_lista(tmp_path):
     raiz = livro(tmp_path, "## A hora\n\n" + celula("x = 1"))
     lugares = (("book/01-um.md", "A hora", "x"), ("book/09-nove.md", "Outra", "x"))
-    (queixa,) = lingua.teste_lido(celulas_de(raiz), raiz, lugares)
+    (queixa,) = lingua.leituras_do_teste(celulas_de(raiz), raiz, lugares)
     assert queixa.startswith("book/01-um.md:1: LEEM_O_TESTE") and "tire-a da lista" in queixa
 
 

@@ -98,7 +98,10 @@ def test_sem_hunspell_diz_que_nao_conferiu_e_no_ci_falha(tmp_path):
             env=ambiente | ({"CI": ci} if ci else {}),
         )  # fmt: skip
         assert saida.returncode == rc, saida
-        assert saida.stderr.count("\n") == 1 and "A ortografia não foi conferida: falta o hunspell" in saida.stderr
+        assert (
+            saida.stderr.count("\n") == 1
+            and "A ortografia não foi conferida: falta o hunspell" in saida.stderr
+        )
 
 
 @com_hunspell
