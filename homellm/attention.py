@@ -1,8 +1,8 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/03-atencao.md.
-# sha256 do que segue: 092e61082c5860c7e317b142368b6a0a8dc8f43cdf5533b9881951b11bbb48d4
+# sha256 do que segue: cdd2b9122d3a13faef6495c60ced91646076803c1ea1de5159fdd0003d01a964
 """Atenção causal com várias cabeças, e o cache de chaves e valores da geração.
 
-Segue “Attention Is All You Need” (Vaswani et al., 2017), com a máscara causal do GPT.
+Segue *Attention Is All You Need* (Vaswani et al., 2017), com a máscara causal do GPT.
 Formas: `B` lote, `T` posições novas, `S` posições ao todo (as do cache e as novas), `C`
 emb_dim, `H` cabeças, `D = C / H`. O capítulo 3 do livro constrói este módulo.
 
@@ -45,6 +45,31 @@ def causal_attention(
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
 
 
+def _check_sizes(
+    emb_dim: int, n_heads: int, context_length: int, dropout: float
+) -> None:
+    sizes = dict(emb_dim=emb_dim, n_heads=n_heads, context_length=context_length)
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name}={value}: precisa ser ao menos 1")
+    if emb_dim % n_heads:
+        raise ValueError(
+            f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout}: precisa estar em [0, 1)")
+
+
+def _check_input(x: torch.Tensor, emb_dim: int, context_length: int) -> None:
+    if x.dim() != 3 or x.shape[-1] != emb_dim:
+        raise ValueError(f"esperava a forma (B, T, {emb_dim}); veio {tuple(x.shape)}")
+    if x.shape[1] > context_length:
+        raise ValueError(
+            f"a sequência tem {x.shape[1]} posições, e o máximo é "
+            f"context_length={context_length}"
+        )
+
+
 class MultiHeadAttention(nn.Module):
     """Atenção causal com `n_heads` cabeças em paralelo (Vaswani et al., 2017).
 
@@ -68,16 +93,7 @@ class MultiHeadAttention(nn.Module):
         qkv_bias: bool = False,
     ) -> None:
         super().__init__()
-        sizes = dict(emb_dim=emb_dim, n_heads=n_heads, context_length=context_length)
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-        if emb_dim % n_heads:
-            raise ValueError(
-                f"emb_dim={emb_dim} não se divide em n_heads={n_heads} cabeças iguais"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: precisa estar em [0, 1)")
+        _check_sizes(emb_dim, n_heads, context_length, dropout)
         self.n_heads = n_heads
         self.head_dim = emb_dim // n_heads
         self.context_length = context_length
@@ -92,15 +108,8 @@ class MultiHeadAttention(nn.Module):
 
         Erros: `ValueError` se a forma não é `(B, T, C)`, ou se passa do máximo.
         """
-        if x.dim() != 3 or x.shape[-1] != self.n_heads * self.head_dim:
-            C = self.n_heads * self.head_dim
-            raise ValueError(f"esperava a forma (B, T, {C}); veio {tuple(x.shape)}")
+        _check_input(x, self.n_heads * self.head_dim, self.context_length)
         B, T, C = x.shape
-        if T > self.context_length:
-            limit = self.context_length
-            raise ValueError(
-                f"a sequência tem {T} posições, e o máximo é context_length={limit}"
-            )
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # três (B, H, T, D)
         if cache is not None:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
-# sha256 do que segue: 88ec57e710b64f59609957ea49db82f1d682177511888571af17bd18e12e5147
+# sha256 do que segue: e0a6569577dfd3db9532925265ef28bfab792ba0f21cb24438acb4dc3c0ad83a
 """Do modelo ao texto: escolher o próximo token, uma vez depois da outra.
 
 O gerador não sabe nada de texto nem de arquitetura: recebe ids e uma função que devolve
@@ -26,6 +26,24 @@ from homellm.tokenizer import END, Tokenizer, encode_text, end_id
 LogitsFunction = Callable[..., torch.Tensor]  # ids (B, T) → logits (B, T, V)
 
 
+def _check_draw(
+    highest: torch.Tensor, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    """`highest` é o maior logit de cada linha."""
+    if not 0 <= temperature < math.inf:  # recusa também nan
+        what = "precisa ser 0 (sempre o mais provável) ou mais, e finita"
+        raise ValueError(f"temperature={temperature}: {what}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p}: precisa estar em (0, 1]")
+    if not highest.isfinite().all():
+        raise ValueError(
+            "os logits têm NaN ou infinito, e não há o que sortear; o treino divergiu, "
+            "ou os pesos estão estragados"
+        )
+
+
 def next_token_probs(
     logits: torch.Tensor,
     temperature: float = 1.0,
@@ -45,20 +63,9 @@ def next_token_probs(
     >>> next_token_probs(torch.tensor([[1.0, 3.0, 2.0]]), temperature=0).tolist()
     [[0.0, 1.0, 0.0]]
     """
-    if not 0 <= temperature < math.inf:  # recusa também nan
-        what = "precisa ser 0 (sempre o mais provável) ou mais, e finita"
-        raise ValueError(f"temperature={temperature}: {what}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k}: precisa ser ao menos 1")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p={top_p}: precisa estar em (0, 1]")
     logits = logits.float()
     highest = logits.amax(-1, keepdim=True)
-    if not highest.isfinite().all():
-        raise ValueError(
-            "os logits têm NaN ou infinito, e não há o que sortear; o treino divergiu, "
-            "ou os pesos estão estragados"
-        )
+    _check_draw(highest, temperature, top_k, top_p)
     if temperature == 0:
         return torch.zeros_like(logits).scatter_(
             -1, logits.argmax(-1, keepdim=True), 1.0
@@ -129,6 +136,15 @@ def _draw(probs: torch.Tensor, generator: torch.Generator | None) -> torch.Tenso
     return drawn.to(probs.device)
 
 
+def _check_prompt(ids: torch.Tensor, max_new_tokens: int) -> None:
+    if ids.dim() != 2 or not ids.numel():
+        raise ValueError(
+            f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}"
+        )
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
+
+
 def _forbidden(allowed: Collection[int], logits: torch.Tensor) -> torch.Tensor | None:
     """A máscara `(V,)` do que não pode sair; `None` se pode sair tudo."""
     mask = torch.ones(logits.shape[-1], dtype=torch.bool)
@@ -158,12 +174,7 @@ def stream(
     ou se nada em `allowed` é do vocabulário; os de `next_token_probs` e de
     `penalize_repetition`.
     """
-    if ids.dim() != 2 or not ids.numel():
-        raise ValueError(
-            f"ids tem forma (B, T), com B e T ao menos 1; veio {tuple(ids.shape)}"
-        )
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens={max_new_tokens}: precisa ser 0 ou mais")
+    _check_prompt(ids, max_new_tokens)
     model = unwrap(model)
     cache = KVCache() if use_cache and plain_forward(model) else None
     output, weight = None, plain_head(model)

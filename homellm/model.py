@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/04-arquitetura.md.
-# sha256 do que segue: 9919fc1c54f71d748ed6a8f65eeabece8c2b90c7ea840cfbcdcc1621bd432b3f
+# sha256 do que segue: 7addcb6d9d8b3315b9e17bf9d7a313c6b497d6adb2f59d7c662529100d030869
 """O GPT: tabelas de embedding, blocos de atenção e MLP, e a volta ao vocabulário.
 
 A arquitetura é a do GPT-2 (Radford et al., 2019): normalização antes de cada parte,
@@ -27,6 +27,28 @@ from torch.optim.swa_utils import AveragedModel
 from homellm.attention import KVCache, MultiHeadAttention
 
 
+def _check_config(config: GPTConfig) -> None:
+    """Confere os campos, e deixa os números em tipos do Python, que vão para JSON."""
+    for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
+        if value < 1:
+            raise ValueError(f"{name}={value}: precisa ser ao menos 1")
+        object.__setattr__(config, name, int(value))  # o do NumPy não vai para o JSON
+    if config.emb_dim % config.n_heads:
+        sizes = f"emb_dim={config.emb_dim} não se divide em n_heads={config.n_heads}"
+        raise ValueError(f"{sizes} cabeças iguais")
+    if isinstance(config.dropout, bool) or not isinstance(config.dropout, Real):
+        raise TypeError(f"dropout={config.dropout!r}: precisa ser um número em [0, 1)")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout={config.dropout}: precisa estar em [0, 1)")
+    object.__setattr__(config, "dropout", float(config.dropout))
+    for name in ("qkv_bias", "tie_weights"):
+        if not isinstance(value := getattr(config, name), bool):
+            raise TypeError(f"{name}={value!r}: precisa ser True ou False")
+
+
 @dataclass(frozen=True)
 class GPTConfig:
     """Os tamanhos de um GPT; sem argumentos, os do GPT-2 pequeno, de 124 milhões.
@@ -52,28 +74,7 @@ class GPTConfig:
     tie_weights: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral):
-                raise TypeError(f"{name}={value!r}: precisa ser um inteiro")
-            if value < 1:
-                raise ValueError(f"{name}={value}: precisa ser ao menos 1")
-            object.__setattr__(self, name, int(value))  # o do NumPy não vai para o JSON
-        if self.emb_dim % self.n_heads:
-            sizes = f"emb_dim={self.emb_dim} não se divide em n_heads={self.n_heads}"
-            raise ValueError(f"{sizes} cabeças iguais")
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, Real):
-            raise TypeError(
-                f"dropout={self.dropout!r}: precisa ser um número em [0, 1)"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}: precisa estar em [0, 1)")
-        object.__setattr__(self, "dropout", float(self.dropout))
-        for name in ("qkv_bias", "tie_weights"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(
-                    f"{name}={getattr(self, name)!r}: precisa ser True ou False"
-                )
+        _check_config(self)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GPTConfig:
@@ -119,7 +120,7 @@ PRESETS: dict[str, dict[str, Any]] = {  # nome → campos de GPTConfig
 class LayerNorm(nn.Module):
     """Média 0 e variância 1 (a enviesada) em cada vetor; ganho e viés aprendidos.
 
-    `(..., C) → (..., C)`. Ba et al., “Layer Normalization”, 2016.
+    `(..., C) → (..., C)`. Ba et al., *Layer Normalization*, 2016.
     """
 
     def __init__(self, emb_dim: int, eps: float = 1e-5) -> None:
@@ -187,6 +188,25 @@ class TransformerBlock(nn.Module):
         """
         x = x + self.dropout(self.attention(self.norm1(x), cache))
         return x + self.dropout(self.mlp(self.norm2(x)))
+
+
+def _check_ids(ids: torch.Tensor, start: int, sizes: ModelSizes) -> None:
+    if ids.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
+    if ids.dim() != 2 or not ids.numel():
+        shape = f"(B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}"
+        raise ValueError(f"os ids têm forma {shape}")
+    total, limit = start + ids.shape[1], sizes.context_length
+    if total > limit:
+        raise ValueError(f"{total} posições, e o máximo é context_length={limit}")
+    if torch.compiler.is_compiling() or ids.is_meta or ids.is_cuda:
+        return
+    low, high = (int(bound) for bound in torch.aminmax(ids))
+    if low < 0 or high >= sizes.vocab_size:
+        bad = low if low < 0 else high
+        raise ValueError(
+            f"id {bad} fora do vocabulário: os ids vão de 0 a {sizes.vocab_size - 1}"
+        )
 
 
 class GPT(nn.Module):
@@ -262,7 +282,7 @@ class GPT(nn.Module):
         `context_length`.
         """
         start = 0 if cache is None else cache.length
-        self._check(ids, start)
+        _check_ids(ids, start, self.config)
         positions = torch.arange(start, start + ids.shape[1], device=ids.device)
         x = self.token_embedding(ids)  # (B, T, C)
         x = x + self.position_embedding(positions)  # (T, C), em cada linha do lote
@@ -270,25 +290,6 @@ class GPT(nn.Module):
         for block in self.blocks:
             x = block(x, cache)
         return self.norm(x)
-
-    def _check(self, ids: torch.Tensor, start: int) -> None:
-        if ids.dtype not in (torch.int64, torch.int32):
-            raise TypeError(f"os ids são inteiros (torch.int64); vieram {ids.dtype}")
-        if ids.dim() != 2 or not ids.numel():
-            shape = f"(B, T), com B e T ao menos 1; vieram {tuple(ids.shape)}"
-            raise ValueError(f"os ids têm forma {shape}")
-        limit, vocab_size = self.config.context_length, self.config.vocab_size
-        if start + ids.shape[1] > limit:
-            total = start + ids.shape[1]
-            raise ValueError(f"{total} posições, e o máximo é context_length={limit}")
-        if torch.compiler.is_compiling() or ids.is_meta or ids.is_cuda:
-            return
-        low, high = (int(bound) for bound in torch.aminmax(ids))
-        if low < 0 or high >= vocab_size:
-            bad = low if low < 0 else high
-            raise ValueError(
-                f"id {bad} fora do vocabulário: os ids vão de 0 a {vocab_size - 1}"
-            )
 
 
 class ModelSizes(Protocol):
@@ -316,7 +317,7 @@ class LanguageModel(Protocol):
 
     @property
     def head(self) -> nn.Module:
-        """O módulo que faz de `(…, C)` as notas `(…, V)`."""
+        """O módulo que faz de `(…, C)` os logits `(…, V)`."""
 
     def features(
         self, ids: torch.Tensor, cache: KVCache | None = None
