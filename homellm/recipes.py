@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: d6d69ae0e5ed9313e7a89c05dc796096bbc77a435fd699806e97ea7be14f6e60
+# sha256 do que segue: 26174afb0505b4dfcf30cad11b22517d6de5a7e06629e4d6a44d4591d4b942af
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -48,7 +48,7 @@ from homellm.instruction import (
 from homellm.model import GPT, GPTConfig, LanguageModel
 from homellm.pretrain import Corpus, pretrain
 from homellm.tokenizer import END, Tokenizer
-from homellm.training import History, TrainConfig, train
+from homellm.training import PRECISIONS, History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
 
 CONTOS = TrainConfig(  # o treino do contos-mini
@@ -287,7 +287,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--fora", nargs="*", default=[], help="arquivos (sem .txt) a deixar de fora")
     add("--preset", default="contos-mini", help="tamanho do modelo (GPTConfig.preset)")
     add("--passos", type=int, default=CONTOS.max_steps, help="passos do otimizador")
-    add("--lote", type=int, default=16, help="janelas por passo")
+    add("--lote", type=int, default=16, help="janelas por lote")
+    add("--acumula", type=int, default=1, help="lotes por passo")
+    add("--precisao", choices=PRECISIONS, default="auto", help="a das contas")
+    add("--compila", action="store_true", help="usa o torch.compile")
     add("--taxa", type=float, default=CONTOS.learning_rate, help="pico da taxa")
     add("--dropout", type=float, default=0.0)
     add("--repete-contos", type=int, default=3, help="vezes dos contos por época")
@@ -328,6 +331,7 @@ def _stories(args: argparse.Namespace) -> bool:
         CONTOS, max_steps=args.passos, learning_rate=args.taxa,
         warmup_steps=min(CONTOS.warmup_steps, args.passos // 2),
         eval_every=args.avalia_a_cada, shard=args.reparte,
+        accumulation_steps=args.acumula, precision=args.precisao, compile=args.compila,
     )  # fmt: skip
     history = pretrain(args.saida, corpus, model_config, config, args.lote)
     if _speaks():
