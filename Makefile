@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PORTA ?= 8000
 # as conferências, a mais demorada primeiro: andam duas de cada vez, e uma que falha não esconde as outras
-CONFERENCIAS := livro exemplos tipos docstrings estilo fluxos versao
+CONFERENCIAS := livro exemplos tipos docstrings ortografia estilo fluxos versao
 
 .DEFAULT_GOAL := ajuda
 .PHONY: ajuda livro pagina novo-capitulo postagem teste verificar servir limpar $(CONFERENCIAS:%=confere-%)
@@ -14,7 +14,7 @@ ajuda:
 	@echo "                (só constrói e sai: make pagina p=03 servir=nao)"
 	@echo "make postagem   leva um post do diário para o Medium e o Dev.to: make postagem capitulo=02"
 	@echo "make teste      roda todos os testes (constrói o site, se preciso)"
-	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, estilo, tipos, docstrings, doctests"
+	@echo "make verificar  confere o que é rápido: pacote e notebooks iguais às páginas, prosa, ortografia, estilo, tipos, docstrings, doctests"
 	@echo "make servir     abre um servidor local com o livro (PORTA=8000)"
 	@echo 'make novo-capitulo titulo="…"   começa um capítulo, com testes e as entradas dele'
 	@echo "make limpar     apaga _build e os restos de testes (o ambiente .venv fica)"
@@ -58,6 +58,8 @@ confere-tipos:
 	@$(PY) -m mypy
 confere-docstrings:
 	@$(PY) -m ferramentas.docstrings
+confere-ortografia:
+	@$(PY) -m ferramentas.ortografia
 confere-estilo:
 	@$(PY) -m ruff check .
 confere-fluxos:

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from homellm.corpus import load_text
 from homellm.data import TokenFileDataset
 from homellm.ngram import NGramModel
+from homellm.plots import br
 from homellm.pretrain import join_wrapped
 from homellm.training import bits_per_byte
 from homellm.weights import find_model, load_pretrained
@@ -57,7 +58,7 @@ def main() -> None:
     measures = {who: {name: round(x, 4) for name, x in row.items()} for who, row in measures.items()}
     (folder / "medidas.json").write_text(json.dumps(measures, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for who, row in measures.items():
-        print(f"{who:<12}", "  ".join(f"{name} {x:.3f}" for name, x in row.items()))
+        print(f"{who:<12}", "  ".join(f"{name} {br(x, 3)}" for name, x in row.items()))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import tokenizers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from homellm.corpus import load_text
+from homellm.plots import br
 from homellm.tokenizer import CHAR_TO_BYTE, PATTERN, BPETokenizer
 
 
@@ -56,7 +57,7 @@ def measure(tasks: dict[str, Callable[[], object]], repetitions: int) -> dict[st
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     for name, values in seconds.items():
-        print(f"  {name:<34} {statistics.median(values):8.3f} s   ({min(values):.3f} a {max(values):.3f})")
+        print(f"  {name:<34} {br(statistics.median(values), 3):>8} s   ({br(min(values), 3)} a {br(max(values), 3)})")
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     n_bytes, size, times = len(text.encode("utf-8")), args.vocabulario, args.repeticoes
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, um núcleo")
     print(
-        f"tokenizers {tokenizers.__version__}; {n_bytes / 1e6:.2f} MB; vocabulário de {size}; {times} medidas"
+        f"tokenizers {tokenizers.__version__}; {br(n_bytes / 1e6, 2)} MB; vocabulário de {size}; {times} medidas"
     )
 
     print("treino")
@@ -90,7 +91,7 @@ def main() -> None:
         },
         times,
     )
-    print(f"  razão homellm / tokenizers: {seconds['homellm'] / seconds['tokenizers']:.2f}")
+    print(f"  razão homellm / tokenizers: {br(seconds['homellm'] / seconds['tokenizers'], 2)}")
 
     ours, theirs = BPETokenizer.train(text, size, special_tokens=()), hf_train(text, size)
     merges = json.loads(theirs.to_str())["model"]["merges"]
@@ -112,14 +113,14 @@ def main() -> None:
         },
         times,
     )
-    print("  MB/s: " + "; ".join(f"{name} {n_bytes / 1e6 / s:.1f}" for name, s in seconds.items()))
-    print(f"  razão homellm / tokenizers: {seconds['homellm (tiktoken)'] / seconds['tokenizers']:.2f}")
+    print("  MB/s: " + "; ".join(f"{name} {br(n_bytes / 1e6 / s, 1)}" for name, s in seconds.items()))
+    print(f"  razão homellm / tokenizers: {br(seconds['homellm (tiktoken)'] / seconds['tokenizers'], 2)}")
 
     print("codificação em Python puro (encode_pure), 1/10 do texto")
     part = text[: len(text) // 10]
     tasks = {"encode_pure": lambda: ours.encode_pure(part), "encode": lambda: ours.encode(part)}
     seconds = measure(tasks, times)
-    print(f"  razão encode_pure / encode: {seconds['encode_pure'] / seconds['encode']:.1f}")
+    print(f"  razão encode_pure / encode: {br(seconds['encode_pure'] / seconds['encode'], 1)}")
 
 
 if __name__ == "__main__":

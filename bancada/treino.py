@@ -23,6 +23,7 @@ from homellm.corpus import load_table, load_text
 from homellm.data import create_dataloader
 from homellm.device import set_seed
 from homellm.model import GPT, GPTConfig
+from homellm.plots import br
 from homellm.tokenizer import BPETokenizer
 from homellm.training import TrainConfig, train
 
@@ -52,7 +53,7 @@ def final_loss(ids, rate: float, batch: int, seed: int) -> float:
     train_loader = create_dataloader(ids[0], batch, 128, seed=seed)
     val_loader = create_dataloader(ids[1], 8, 128, shuffle=False, drop_last=False)
     loss = train(model, train_loader, val_loader, config, progress=False).val_loss[-1]
-    print(f"taxa {rate}, lote {batch}, semente {seed}: {loss:.4f}", flush=True)
+    print(f"taxa {rate}, lote {batch}, semente {seed}: {br(loss, 4)}", flush=True)
     return round(loss, 4)
 
 

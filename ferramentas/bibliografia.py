@@ -1,6 +1,6 @@
 """Citações e referências em português, no estilo autor-ano.
 
-No texto, «(Sennrich et al., 2016)»; na lista, «Sennrich, R.; Haddow, B. e Birch, A. (2016). Título.»
+No texto, “(Sennrich et al., 2016)”; na lista, “Sennrich, R.; Haddow, B. e Birch, A. (2016). Título.”
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _e_outros(pessoas: list[Person]) -> tuple[list[Person], bool]:
 
 @node
 def sobrenomes(filhos: list, dados: dict, papel: str, todos: bool, estilo: PersonStyle) -> Text:
-    """«Sobrenome», «Sobrenome e Sobrenome» ou «Sobrenome et al.», para o meio do texto."""
+    """“Sobrenome”, “Sobrenome e Sobrenome” ou “Sobrenome et al.”, para o meio do texto."""
     if papel not in dados["entry"].persons:
         raise FieldIsMissing(papel, dados["entry"])
     pessoas, outros = _e_outros(dados["entry"].persons[papel])
@@ -59,7 +59,7 @@ def sobrenomes(filhos: list, dados: dict, papel: str, todos: bool, estilo: Perso
 
 @node
 def autores(filhos: list, dados: dict, papel: str) -> Text:
-    """«Sobrenome, N.; Sobrenome, N. e Sobrenome, N.», para a lista."""
+    """“Sobrenome, N.; Sobrenome, N. e Sobrenome, N.”, para a lista."""
     pessoas, outros = _e_outros(dados["entry"].persons[papel])
     nomes = [dados["style"].format_name(p, True).format_data(dados) for p in pessoas]
     if outros or len(nomes) > MUITOS:
@@ -80,7 +80,7 @@ class Pessoas(PersonStyle):
 
 @dataclass
 class CitacaoAutorAno(AuthorYearReferenceStyle):
-    """Citação «(Autor e Autor, ano)»."""
+    """Citação “(Autor e Autor, ano)”."""
 
     bracket_textual: BracketStyle = field(default_factory=_parenteses)
     bracket_parenthetical: BracketStyle = field(default_factory=_parenteses)

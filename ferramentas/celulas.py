@@ -317,7 +317,7 @@ def _confere_o_resumo(celula: Celula) -> None:
         )
     if len(resumo) > RESUMO:
         raise ErroDoLivro(
-            f"{celula.lugar}: resumo de {len(resumo)} letras; ele vai até {RESUMO}: diga só o que a célula faz"
+            f"{celula.lugar}: resumo de {len(resumo)} letras; vai até {RESUMO}: diga só o que a célula faz"
         )
     if marcas := sorted(set(re.findall(r"[`*_{}$<>\[\]]", resumo))):
         raise ErroDoLivro(
@@ -330,7 +330,7 @@ def _confere_o_resumo(celula: Celula) -> None:
         )
     if outras := sorted(celula.etiquetas - {"no-colab"}):
         raise ErroDoLivro(
-            f"{celula.lugar}: o resumo já recolhe a célula; tire {', '.join(outras)} das etiquetas, ou o resumo"
+            f"{celula.lugar}: o resumo já recolhe a célula; tire {', '.join(outras)} de `tags`, ou o resumo"
         )
     if FIGURA & celula.opcoes.keys():
         raise ErroDoLivro(

@@ -72,8 +72,8 @@ def _de_baixo_para_cima(no: nodes.Node) -> Iterator[nodes.Node]:
 class LugarDeCelula:
     """Lugar de uma célula de código no meio do texto."""
 
-    def __init__(self, indice: int) -> None:
-        self.indice = indice
+    def __init__(self, indice: int, de_solucao: bool = False) -> None:
+        self.indice, self.de_solucao = indice, de_solucao
 
 
 class Escritor:
@@ -112,12 +112,32 @@ class Escritor:
             legenda = next(no.findall(nodes.caption))
             yield self.com_legenda("figure", no, legenda, "")
             return
+        if type(no).__name__ == "solution_node":
+            yield from self._solucao(no)
+            return
         titulo = next((c for c in no.children if isinstance(c, nodes.title)), None)
         if titulo is not None:
             yield f"**{self.sem_links(self.linha(titulo))}**"
             no = no.deepcopy()
             no.remove(next(c for c in no.children if isinstance(c, nodes.title)))
         yield from self.partes(no)
+
+    def _solucao(self, no: nodes.Element) -> Iterator[str | LugarDeCelula]:
+        """A solução recolhida, como no site: o texto em `<details>`, e as células em forma."""
+        titulo = self.sem_links(self.linha(no[0]))
+        corpo = no.deepcopy()
+        corpo.remove(corpo[0])
+        texto: list[str] = []
+        for parte in (*self.partes(corpo), None):
+            if isinstance(parte, str):
+                texto.append(parte)
+                continue
+            if texto:
+                junto = "\n\n".join(texto)
+                yield f"<details><summary>{titulo}</summary>\n\n{junto}\n\n</details>"
+                texto.clear()
+            if parte is not None:
+                yield LugarDeCelula(parte.indice, de_solucao=True)
 
     # ------------------------------------------------------------ blocos
 
@@ -426,6 +446,7 @@ class ConstrutorColab(Builder):
         codigo = {i: c for i, c in enumerate(lidas) if c.cell_type == "code"}
         celulas: list[dict[str, object]] = []
         texto: list[str] = []
+        de_solucao: set[int] = set()
 
         def fecha_texto() -> None:
             if texto:
@@ -453,6 +474,8 @@ class ConstrutorColab(Builder):
                     titulo = rotulo_do_resumo(corpo, str(resumo))
                 elif {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(etiquetas):
                     titulo = "Código (clique para ver)"
+                elif i in de_solucao:
+                    titulo = "Solução"
                 if titulo:
                     corpo, meta["cellView"] = f"#@title {titulo}\n{corpo}", "form"
                 celulas.append(celula_de_codigo(corpo, f"codigo-{i}", meta))
@@ -461,6 +484,8 @@ class ConstrutorColab(Builder):
         preparada = False
         for parte in Escritor(self, docname).partes(doctree):
             if isinstance(parte, LugarDeCelula):
+                if parte.de_solucao:
+                    de_solucao.add(parte.indice)
                 poe_codigo(parte.indice)
             else:
                 texto.append(parte)

@@ -146,7 +146,7 @@ def _sem_codigo(texto: str) -> str:
         exemplo = linha.lstrip().startswith(">>>") or (exemplo and bool(linha.strip()))
         linhas.append("" if exemplo else linha)
     prosa = re.sub(r"(?ms)::\n\n(?: +.*\n?|\n)+", "\n", "\n".join(linhas))
-    return re.sub(r"(?s)``.+?``|`[^`]+`|“[^”]*”|«[^»]*»|\*[^*]+\*", " ", prosa)
+    return re.sub(r"(?s)``.+?``|`[^`]+`|“[^”]*”|\*[^*]+\*", " ", prosa)
 
 
 def _lingua(texto: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 - o que se relê e o que se reescreve depois de uma mudança;
 - o número do capítulo tirado do nome do arquivo, e a letra das páginas da oficina (figuras, equações e
   exercícios os seguem);
-- a legenda «vai para homellm/x.py» nas células extraídas, e a volta da página da API ao capítulo;
+- a legenda “vai para homellm/x.py” nas células extraídas, e a volta da página da API ao capítulo;
 - figuras numeradas a partir de células (`figura`, `legenda`, `alt`);
 - a célula de preparo do Colab, recolhida, no começo de cada página.
 
@@ -179,7 +179,7 @@ def celulas_de_codigo(documento: nodes.document) -> list[nodes.container]:
 
 
 class LegendaDoTangle(SphinxTransform):
-    """Põe antes de cada célula extraída a linha «vai para …», com um alvo por definição."""
+    """Põe antes de cada célula extraída a linha “vai para …”, com um alvo por definição."""
 
     default_priority = 400
 

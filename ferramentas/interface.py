@@ -121,7 +121,7 @@ class CelulaRecolhida(SphinxTransform):
 
 
 class TituloDeExercicio(SphinxPostTransform):
-    """«Exercício 1.1 · Somar (fácil)» em vez de «Exercício 1.1 (Somar (fácil))»."""
+    """“Exercício 1.1 · Somar (fácil)” em vez de “Exercício 1.1 (Somar (fácil))”."""
 
     default_priority = 23  # depois de sphinx_exercise, que usa de 20 a 22
 
@@ -137,7 +137,7 @@ class TituloDeExercicio(SphinxPostTransform):
 
 
 def sem_acento(palavra: str) -> str:
-    """A palavra como a busca a compara: minúscula, sem acento, o plural «-ões» como «-ão».
+    """A palavra como a busca a compara: minúscula, sem acento, o plural “-ões” como “-ão”.
 
     >>> sem_acento("Tokenização"), sem_acento("tokenizações"), sem_acento("ÍNDICE")
     ('tokenizacao', 'tokenizacao', 'indice')
@@ -147,7 +147,7 @@ def sem_acento(palavra: str) -> str:
 
 
 class BuscaSemAcento(SearchPortuguese):
-    """«atencao» acha «atenção»: tira o acento antes do radical, no índice e, no navegador, na pergunta."""
+    """“atencao” acha “atenção”: tira o acento antes do radical, no índice e, no navegador, na pergunta."""
 
     js_stemmer_rawcode = ""
 
@@ -179,7 +179,7 @@ def _ligacao(texto: str, dica: str, url: str, icone: str, rotulo: str) -> dict[s
 
 
 def _botoes(app: Sphinx, pagina: str, modelo: str, contexto: dict, doctree: nodes.document | None) -> None:
-    """«Abrir no Colab» e baixar, que levam ao notebook gerado; repositório, edição e issue num menu."""
+    """“Abrir no Colab” e baixar, que levam ao notebook gerado; repositório, edição e issue num menu."""
     publicos = enderecos()
     botoes: list[dict] = []
     if pagina in app.livro_chaves:

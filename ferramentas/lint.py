@@ -23,6 +23,9 @@ UNIDADES = "s|ms|min|h|[kKMGT]B|nats?|bits?|bytes?|vezes|pontos?|graus?|(?:mil|b
 DECIMAL = re.compile(  # só o que é decimal com certeza: nem versão, nem seção, nem milhar
     r"(?<![\w.,/-])(?:0\.\d+(?!\w|\.\d)|\d+\.(?:\d\d?|\d{4,})(?=\s?%|[ \u00a0](?:" + UNIDADES + r")\b))"
 )
+# Um capítulo não depende dos seguintes. Aqui, quem mostra antes o que eles fazem, numa célula que não vai para o
+# pacote, e por quê.
+ADIANTADAS = {("book/01-introducao.md", "weights"): "a figura de abertura mostra o modelo pronto, com os números dele"}
 NUMERADOS = re.compile(
     r"(?i)\b(?:homellm|(?:vers|seç|equaç)(?:ão|ões)|figuras?|tabelas?|exercícios?|listage[mn]s?)\W*$"
 )
@@ -264,6 +267,8 @@ def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
                         lugar,
                         f"importa {PACOTE}.{modulo}, que nenhuma célula do livro cria; confira o nome",
                     )
+            elif not celula.destino and (celula.pagina, modulo) in ADIANTADAS:
+                continue
             elif numero is not None and (celula.pagina, modulo) not in ditas:
                 if caminho := grafo.ate_um_seguinte(modulo, numero):
                     ditas.add((celula.pagina, modulo))

@@ -1,7 +1,7 @@
 """A prosa do livro, linha a linha: o que se lê das páginas, dos cartões, das figuras e das docstrings.
 
-Fica de fora o que não é texto corrido: código, fórmulas, endereços, opções. É dela que `lingua` confere aspas e
-termos, e `ortografia`, as palavras.
+Fica de fora o que não é texto corrido: código, fórmulas, endereços, opções. É dela que `lingua` confere aspas
+e termos, e `ortografia`, as palavras.
 """
 
 from __future__ import annotations
@@ -37,13 +37,10 @@ def _branco(achado: re.Match[str]) -> str:
 
 
 def _papel(achado: re.Match[str]) -> str:
-    """O texto de um papel do MyST: o de {ref}`texto <alvo>`, o termo de {term}`token`."""
-    nome, texto, alvo = achado["papel"], achado["texto"], achado["alvo"]
-    if nome == "term" or (nome in PAPEIS_LIDOS and alvo):
-        return re.sub(r"\{\w+\}`", _branco, achado[0][: achado.end("texto") - achado.start()]).ljust(
-            len(achado[0])
-        )
-    del texto
+    """O que se lê de um papel do MyST: o texto de {ref}`texto <alvo>`, o termo de {term}`token`."""
+    nome, texto = achado["papel"], achado["texto"]
+    if nome == "term" or (nome in PAPEIS_LIDOS and achado["alvo"]):
+        return (" " * len(f"{{{nome}}}`") + texto).ljust(len(achado[0]))
     return _branco(achado)
 
 
@@ -53,28 +50,24 @@ def so_texto(linha: str) -> str:
     >>> so_texto("O {term}`token` e `x`, em [casa](https://a.b); {ref}`aqui <sec-x>`.").split()
     ['O', 'token', 'e', ',', 'em', 'casa', ';', 'aqui', '.']
     """
-    linha = re.sub(
-        r"\{(?P<papel>[\w:]+)\}`(?P<texto>[^`<]*)(?P<alvo><[^`>]*>)?`", _papel, linha
-    )
+    linha = re.sub(r"\{(?P<papel>[\w:]+)\}`(?P<texto>[^`<]*)(?P<alvo><[^`>]*>)?`", _papel, linha)
     linha = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", _branco, linha)
     linha = re.sub(r"(?<!\\)\$\$.+?\$\$|(?<!\\)\$[^$\n]+?(?<!\\)\$", _branco, linha)
     linha = re.sub(r"(?<=\])\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)", _branco, linha)
     linha = re.sub(r"\[\^[^\]]+\]:?|<[^<>\s][^<>]*>|https?://\S+|&#?\w+;|^\([\w-]+\)=\s*$", _branco, linha)
-    return re.sub(r"\b[\w.+-]+@[\w.-]+\.\w+", _branco, linha)
+    return re.sub(r"(?:\b[\w.+-]+)?@[\w.-]+", _branco, linha)
 
 
 def do_markdown(texto: str, arquivo: str) -> Iterator[Trecho]:
     """A prosa de uma página ou de um cartão, com os títulos e as opções que se leem."""
     cabecalho = texto.startswith("---\n")
     formula = False
-    for n, (linha, abertas) in enumerate(
-        zip(texto.split("\n"), le_cercas(texto, arquivo), strict=True), 1
-    ):
+    for n, (linha, abertas) in enumerate(zip(texto.split("\n"), le_cercas(texto, arquivo), strict=True), 1):
         if cabecalho:
             cabecalho = not (n > 1 and linha == "---")
             continue
         dentro = abertas[-1] if abertas else None
-        if linha.startswith("%") or linha.lstrip().startswith("<!--"):
+        if linha.startswith("%") or re.match(r"\s*(?:<!--|[`~:]{3,}\s*$)", linha):
             continue
         if dentro and dentro.linha == n:  # a linha que abre
             if dentro.diretiva in COM_TITULO:
@@ -105,7 +98,11 @@ def do_python(fonte: str, arquivo: str, primeira: int = 1) -> Iterator[Trecho]:
         return  # quem extrai a célula já se queixa
     docstrings: set[int] = set()
     for no in ast.walk(arvore):
-        if isinstance(no, ast.Expr) and isinstance(no.value, ast.Constant) and isinstance(no.value.value, str):
+        if (
+            isinstance(no, ast.Expr)
+            and isinstance(no.value, ast.Constant)
+            and isinstance(no.value.value, str)
+        ):
             docstrings.add(no.value.lineno)
     de_texto = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     for sinal in sinais:
@@ -122,13 +119,16 @@ def do_python(fonte: str, arquivo: str, primeira: int = 1) -> Iterator[Trecho]:
 
 
 def _da_docstring(texto: str, arquivo: str, primeira: int) -> Iterator[Trecho]:
-    """A docstring sem os exemplos nem as listas de argumentos por nome."""
+    """A docstring sem os exemplos: o que começa por >>>, está numa cerca ou mais recuado que o resto."""
     exemplo = cerca = False
+    recuos = [len(linha) - len(linha.lstrip()) for linha in texto.split("\n")[1:] if linha.strip()]
     for n, linha in enumerate(texto.split("\n"), primeira):
         exemplo = bool(linha.strip()) and (exemplo or linha.lstrip().startswith(">>>"))
         cerca ^= bool(re.match(r"\s*(```|~~~)", linha))
-        if not exemplo and not cerca:
-            yield Trecho(arquivo, n, so_texto(re.sub(r'^[rRbBuUfF]*"""|"""$|^\s+\w+:(?=\s)', _branco, linha)))
+        recuada = n > primeira and len(linha) - len(linha.lstrip()) >= min(recuos, default=0) + 4
+        if not exemplo and not cerca and not recuada:
+            sem_aspas = re.sub(r'^[rRbBuUfF]*"""|"""$|^\s+(?:Args|Returns|Yields):', _branco, linha)
+            yield Trecho(arquivo, n, so_texto(sem_aspas))
 
 
 def do_svg(texto: str, arquivo: str) -> Iterator[Trecho]:

@@ -91,7 +91,7 @@ def confere_etiqueta(etiqueta: str, raiz: Path = RAIZ) -> list[str]:
 
 
 def prepara(nova: str, raiz: Path = RAIZ, hoje: datetime.date | None = None) -> None:
-    """Escreve a versão nova em toda parte e passa o que estava em «Ainda não publicado» para ela."""
+    """Escreve a versão nova em toda parte e passa o que estava em “Ainda não publicado” para ela."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", nova):
         raise ErroDoLivro(f"{nova!r}: a versão tem três números, como 0.2.0")
     pendente = secoes(raiz).get("Ainda não publicado", (None, ""))[1]

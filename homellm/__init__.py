@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/api.md.
-# sha256 do que segue: 3a220e03f6d1400a4caecccc5d881cef6c8e23ec3859fb5dd0bba8a9ba3b2383
+# sha256 do que segue: 1ce3399b8b83b7ce18a7e1fad9d8eac0a65c2f3f55472b51ba9bc644c177c571
 """Um GPT em PyTorch, do tokenizer ao chat, em português.
 
 É o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.
@@ -29,7 +29,7 @@ Treinar um do zero, com o seu texto no lugar do nosso:
 >>> history.step_loss[-1] < history.step_loss[0]
 True
 
-Os módulos, cada um com a sua ajuda, como em help("homellm.model"):
+Os módulos, cada um com a sua ajuda, como em `help("homellm.model")`:
 
     corpus          os textos do livro, que vêm com o pacote
     download        baixar e conferir o que vem de fora

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: f2e51f4eaf7eae296b1736fcc8a2a7a457d9920850ea8140c4571f799674f73d
+# sha256 do que segue: cb8930497b2e88fa4bf89befe65e6c13a195e3a1be3afab593e8c14841070bce
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -308,8 +308,8 @@ def resumable(
     Num recomeço, refaz a ordem da época, pula os lotes usados e só então devolve o
     gerador global a `resume_rng`, o estado em que estava quando o treino parou.
 
-    Erros: `ValueError` se o carregador não tem lote algum, ou se a posição passa do fim
-    da época.
+    Erros: `ValueError` se o carregador não tem nenhum lote, ou se a posição passa do
+    fim da época.
     """
     skip, generator = position.batch, generator_of(loader)
     if skip and position.rng is not None:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/arquivos-e-dados.md.
-# sha256 do que segue: 09394c1f3d51b6857ce0aad5feb640dbfe3fdf3aabe7f0730bb687b7d8f2c164
+# sha256 do que segue: 9becb9f0541e5caefa660f5e8764c3b957b11e455d18a269138c2f24d30d9aa9
 """Os textos do livro: lê, sem rede, os conjuntos que moram em `data/`.
 
 >>> stories = load_table("contos", split="test")
@@ -164,7 +164,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Uma conversa, de `conversas`: pares (usuario, assistente).
+    """Uma conversa, de `conversas`: pares (usuário, assistente).
 
     `sistema`, que dá o tom, pode ser vazio.
     """

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: e7c70c17938c9a340e727286aef5a229218a2415a06f310a1553ecccdddfc14f
+# sha256 do que segue: 49ee596ff57d1c5c02dd24ab4019b27e984886ccd7ce091e732f37ec3f638fde
 """Vários processos num treino só: as contas comuns, e o modelo copiado ou repartido.
 
 Com um processo, tudo aqui devolve o que recebe. A página “Treinar a sério”, da oficina,
@@ -97,7 +97,7 @@ def shard(model: Any, dtype: torch.dtype) -> None:
     mesh = init_device_mesh(device_of(model).type, (dist.get_world_size(),))
     for part in (*model.blocks, model):
         fully_shard(part, mesh=mesh)
-    if hasattr(model, "features"):  # a perda em pedaços não passa pelo forward
+    if hasattr(model, "features"):  # a perda em pedaços não passa por `forward`
         register_fsdp_forward_method(model, "features")
 
 

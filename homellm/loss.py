@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: 90ce2919ddc7e9d5da283c8dfbd15892d6895e75a14e279be5e44a03d028d655
+# sha256 do que segue: 788155011558fa614298472f623b3480be599c5684417aa5130b158e1b253b8a
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -88,7 +88,7 @@ class _ChunkedLoss(torch.autograd.Function):
             total += ((norm.log() - picked[0]) * valid).sum()
             probs.mul_(valid / norm)
             probs.scatter_add_(0, safe, -valid[None].to(probs.dtype))
-            # (V, n): d soma / d logits; já dividida por count, sumiria em fp16
+            # (V, n): d soma / d logits; já dividida por `count`, sumiria em fp16
             grad = probs.to(h.dtype)
             grad_hidden[start : start + rows] = grad.t() @ weight.to(h.dtype)
             if h.dtype == weight.dtype == product.dtype:

@@ -1,6 +1,6 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
-# sha256 do que segue: f0639a7cddba1bbf7e5e3fe294eb333a955ca2a323dedca329fa5d61c136b2b5
-"""Os gráficos e os números do livro: uma cor por ideia, papel claro, decimal com vírgula."""
+# sha256 do que segue: 84432ba7281cae02d89e76fa9d3546bc1083111cf6c70eecd24c73b8f271f8b2
+"""Os gráficos e os números do livro: uma cor por ideia, e decimal com vírgula."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def book_style() -> None:
     plt = pyplot()
     ink, paper = COLORS["ink"], COLORS["paper"]
     plt.rcParams.update({
-        "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "figure.facecolor": paper,
-        "savefig.facecolor": paper, "axes.facecolor": paper, "font.size": 11,
-        "axes.titlesize": 12, "axes.labelsize": 11, "xtick.labelsize": 11,
-        "ytick.labelsize": 11, "legend.fontsize": 11, "legend.frameon": False,
+        "figure.figsize": (5, 3.2), "figure.dpi": 110, "figure.facecolor": paper,
+        "savefig.facecolor": paper, "axes.facecolor": paper, "font.size": 13,
+        "axes.titlesize": 13, "axes.labelsize": 13, "xtick.labelsize": 12,
+        "ytick.labelsize": 12, "legend.fontsize": 12, "legend.frameon": False,
         "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink,
         "xtick.color": ink, "ytick.color": ink, "axes.spines.top": False,
         "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,

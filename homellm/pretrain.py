@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: e60b5e9442f077c2aacb71e8ac113c6aead4700f332949ac2a0b44c8e8fa0f17
+# sha256 do que segue: 515ffc2b3a9f7dacad8ee128cab7a72041c6accdb9ebcb2b2a9b4fdb67b0b391
 """Pré-treina um GPT num corpus de arquivos de texto: do `.txt` ao modelo guardado.
 
 Junta os contos do livro aos textos das pastas, treina o tokenizer, grava os ids num
@@ -35,6 +35,7 @@ from homellm.device import choose_device
 from homellm.files import read_json, read_text, write_json
 from homellm.generation import generate
 from homellm.model import GPT, GPTConfig
+from homellm.plots import br
 from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
 from homellm.training import History, TrainConfig, train
 from homellm.weights import save_pretrained
@@ -176,7 +177,9 @@ def prepare(output: Path, corpus: Corpus, vocab_size: int) -> None:
     for split, texts in documents.items():
         ids = (i for text in texts for i in (*encode_text(tokenizer, text), end))
         total = write_token_file(output / IDS[split], ids, tokenizer.vocab_size)
-        print(f"{IDS[split]}: {len(texts)} documentos, {total:,} tokens", flush=True)
+        print(
+            f"{IDS[split]}: {br(len(texts))} documentos, {br(total)} tokens", flush=True
+        )
     write_json(record, now)
 
 
@@ -262,6 +265,6 @@ def _train(
     return history
 
 
-# com python -m; no notebook, não
+# com `python -m`; no notebook, não
 if __name__ == "__main__" and __package__ == "homellm":
     raise SystemExit("o comando agora é: python -m homellm.recipes contos-mini …")

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: 26174afb0505b4dfcf30cad11b22517d6de5a7e06629e4d6a44d4591d4b942af
+# sha256 do que segue: 060741f9d9e003d243e5b0c0b8a823b824e3074b0e84ef2b18a065f4fb390faf
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -46,6 +46,7 @@ from homellm.instruction import (
     score_families,
 )
 from homellm.model import GPT, GPTConfig, LanguageModel
+from homellm.plots import br
 from homellm.pretrain import Corpus, pretrain
 from homellm.tokenizer import END, Tokenizer
 from homellm.training import PRECISIONS, History, TrainConfig, train
@@ -213,7 +214,7 @@ def _read(
     loader = create_dataloader(ids, recipe.batch_tokens // 128, 128)
     checkpoint = output / "base.safetensors"
     history = train(model, loader, None, config, checkpoint=checkpoint, resume=True)
-    print(f"base: perda {history.train_loss[-1]:.3f} nats por byte", flush=True)
+    print(f"base: perda {br(history.train_loss[-1], 3)} nats por byte", flush=True)
     return model, history.interrupted
 
 
@@ -231,9 +232,8 @@ def _tune(
     def report(step: int, model: Any) -> None:
         answers = respond_all(model, tokenizer, held_out, 64)
         scores = score_families(held_out, answers)
-        print(
-            f"passo {step}: " + ", ".join(f"{s.family} {s.exact:.2f}" for s in scores)
-        )
+        marks = ", ".join(f"{s.family} {br(s.exact, 2)}" for s in scores)
+        print(f"passo {step}: {marks}")
 
     config = TrainConfig(
         max_steps=recipe.steps, learning_rate=learning_rate, warmup_steps=50,
@@ -267,7 +267,7 @@ def train_letters(output: Path, recipe: LettersRecipe | None = None) -> bool:
         interrupted = history.interrupted
         if not interrupted:
             save_pretrained(model, tokenizer, output / name, dtype=torch.float16)
-            print(f"{name}: {history.tokens:,} alvos em {history.seconds:,.0f} s")
+            print(f"{name}: {br(history.tokens)} alvos em {br(history.seconds)} s")
             model = load_pretrained(output / name)[0].to(choose_device())
             torch.manual_seed(0)
     return not interrupted
@@ -336,7 +336,8 @@ def _stories(args: argparse.Namespace) -> bool:
     history = pretrain(args.saida, corpus, model_config, config, args.lote)
     if _speaks():
         loss, tokens = history.val_loss[-1], history.tokens
-        print(f"validação: {loss:.4f}; {tokens:,} tokens em {history.seconds:,.0f} s")
+        seconds = br(history.seconds)
+        print(f"validação: {br(loss, 4)}; {br(tokens)} tokens em {seconds} s")
     return not history.interrupted
 
 
@@ -348,7 +349,8 @@ def _classifier(args: argparse.Namespace) -> bool:
     if not history.interrupted:
         folder = args.saida / "modelo"
         save_classifier(model, tokenizer, folder, dtype=torch.float16)
-        print(f"validação: {history.val_loss[-1]:.4f} nats, em {history.seconds:.0f} s")
+        loss, seconds = br(history.val_loss[-1], 4), br(history.seconds)
+        print(f"validação: {loss} nats, em {seconds} s")
     return not history.interrupted
 
 
@@ -374,6 +376,6 @@ def main(arguments: list[str] | None = None) -> None:
         print("interrompido; chame de novo com os mesmos argumentos para continuar")
 
 
-# com python -m; no notebook, não
+# com `python -m`; no notebook, não
 if __name__ == "__main__" and __package__ == "homellm":
     main()

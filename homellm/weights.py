@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/pesos.md.
-# sha256 do que segue: dd8cc9d2fe473c84a977ca5259ab8c73773b977e55bf2d80bc85bd651429219a
+# sha256 do que segue: 751daf6ec87aaff6e11ba142171cf5eb06d555e778950633ab2e59e2ce15a9c7
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -618,8 +618,8 @@ def to_huggingface(
 
     Com `tokenizer`, `AutoTokenizer` também. Os logits são os mesmos. Um modelo sem viés
     em Q, K e V vai com zeros no lugar dele. O `AutoTokenizer` dá os mesmos ids, e
-    reconhece os tokens especiais no texto, como faz `encode(text,
-    allowed_special="all")`.
+    reconhece no texto os tokens especiais, como faz
+    `encode(text, allowed_special="all")`.
 
     Erros: `TypeError`, `ValueError` e `OSError`, como em `save_pretrained`.
     """

@@ -143,14 +143,14 @@ def le_palavras(arquivo: Path = PALAVRAS) -> list[Palavra]:
             palavra = Palavra(*campos)
             _confere(palavra)
             if palavra.palavra in vistas:
-                raise ValueError(f"«{palavra.palavra}» já está na linha {vistas[palavra.palavra]}")
+                raise ValueError(f"“{palavra.palavra}” já está na linha {vistas[palavra.palavra]}")
             vistas[palavra.palavra] = n
             for forma in palavra.formas:
                 outra, split = dono.setdefault(forma, (n, palavra.split))
                 if split != palavra.split:
-                    raise ValueError(f"«{forma}» é de {palavra.split} aqui e de {split} na linha {outra}")
+                    raise ValueError(f"“{forma}” é de {palavra.split} aqui e de {split} na linha {outra}")
                 if palavra.split != "train" and forma in redacoes:
-                    raise ValueError(f"«{forma}» está numa redação de instrução: ponha a palavra em train")
+                    raise ValueError(f"“{forma}” está numa redação de instrução: ponha a palavra em train")
         except ValueError as erro:
             raise ErroDoLivro(f"{arquivo.name}:{n}: {erro}") from None
         palavras.append(palavra)
@@ -163,11 +163,11 @@ def _confere(p: Palavra) -> None:
     if not unicodedata.is_normalized("NFC", "".join(p.formas) + p.silabas):
         raise ValueError("há acento decomposto; grave em NFC")
     if p.silabas.replace("-", "") != p.palavra:
-        raise ValueError(f"as sílabas «{p.silabas}» não dão «{p.palavra}»")
+        raise ValueError(f"as sílabas “{p.silabas}” não dão “{p.palavra}”")
     if p.classe not in CLASSES:
-        raise ValueError(f"a classe «{p.classe}» não existe; há {', '.join(CLASSES)}")
+        raise ValueError(f"a classe “{p.classe}” não existe; há {', '.join(CLASSES)}")
     if p.split not in SPLITS:
-        raise ValueError(f"o split «{p.split}» não existe; há {', '.join(SPLITS)}")
+        raise ValueError(f"o split “{p.split}” não existe; há {', '.join(SPLITS)}")
     if p.palavra in (p.feminino, p.antonimo):
         raise ValueError("feminino ou antônimo igual à palavra: deixe o campo vazio")
 
@@ -268,7 +268,7 @@ FONTES = {
 
 
 def irregular(p: Palavra) -> bool:
-    """O plural pede mais do que um «s» no fim?"""
+    """O plural pede mais do que um “s” no fim?"""
     return bool(p.plural) and p.plural != p.palavra + "s"
 
 

@@ -76,12 +76,12 @@ def test_os_itens_das_listas_nao_se_repartem_entre_splits(bank, name):
 
 def test_os_erros_do_banco_dizem_onde(tmp_path):
     with pytest.raises(
-        banco.BankError, match="x.yaml, intenção «oi».*falta.*respostas"
+        banco.BankError, match="x.yaml, intenção “oi”.*falta.*respostas"
     ):
         banco._simple({"nome": "oi", "grupo": "g", "pedidos": ["oi"]}, "x")
     with pytest.raises(banco.BankError, match="não é frase"):
         banco._phrases(["oi", True], "x.yaml")
-    with pytest.raises(banco.BankError, match="frase repetida, «oi»"):
+    with pytest.raises(banco.BankError, match="frase repetida, “oi”"):
         banco._phrases(["oi", "oi"], "x.yaml")
     (tmp_path / "fora.yaml").write_text("a: 'a\u0301'", "utf-8")
     with pytest.raises(banco.BankError, match="NFC"):

@@ -221,9 +221,9 @@ def test_pedido_atendido():
 @pytest.mark.parametrize(
     ("pedido", "mensagem"),
     [
-        ({"kinds": ["ornitorrinco"]}, "tipo «ornitorrinco»"),
-        ({"place": "lua"}, "lugar «lua»"),
-        ({"theme": "impostos"}, "serve a «impostos»"),
+        ({"kinds": ["ornitorrinco"]}, "tipo “ornitorrinco”"),
+        ({"place": "lua"}, "lugar “lua”"),
+        ({"theme": "impostos"}, "serve a “impostos”"),
         ({"kinds": ["gato", "rato", "pato", "sapo"]}, "nenhum enredo"),
     ],
 )
@@ -259,9 +259,9 @@ def test_enredo_minimo_passa():
 @pytest.mark.parametrize(
     ("mudancas", "mensagem"),
     [
-        ({"final": ["{A} parou."]}, "«final».*redações diferentes"),
-        ({"final": [f"{{B}} parou{'.' * n}" for n in range(6)]}, "«final».*sem dono"),
-        ({"final": [f"{{A}} [parou{'.' * n}" for n in range(6)]}, "«final».*sem par"),
+        ({"final": ["{A} parou."]}, "“final”.*redações diferentes"),
+        ({"final": [f"{{B}} parou{'.' * n}" for n in range(6)]}, "“final”.*sem dono"),
+        ({"final": [f"{{A}} [parou{'.' * n}" for n in range(6)]}, "“final”.*sem par"),
         ({"final": [f"{{A}} {{A!}} {n}: — Oi." for n in range(6)]}, "não abre parágrafo"),
         ({"abertura": [f"{{A}} {n}." for n in range(6)]}, "menção antes de entrar"),
         ({"final": [f"{{intro A}} {n}." for n in range(6)]}, "entra duas vezes"),
@@ -269,7 +269,7 @@ def test_enredo_minimo_passa():
     ],
 )
 def test_erro_diz_o_enredo_e_a_batida(mudancas, mensagem):
-    with pytest.raises(ErroDeEnredo, match=f"enredo «andar».*{mensagem}"):
+    with pytest.raises(ErroDeEnredo, match=f"enredo “andar”.*{mensagem}"):
         historias.le_enredos([enredo(**mudancas)], ELENCO)
 
 

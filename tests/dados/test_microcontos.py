@@ -84,7 +84,7 @@ def test_comecos():
 
 
 def test_fechos_variados():
-    """Nenhuma última frase se repete, nem é moda começar por «desde então» e parentes."""
+    """Nenhuma última frase se repete, nem é moda começar por “desde então” e parentes."""
     fechos = [re.split(r"(?<=[.!?…]) ", conto.text.rsplit("\n", 1)[-1])[-1] for conto in MICROCONTOS]
     assert len(set(fechos)) == len(fechos)
     assert max(Counter(" ".join(palavras(fecho)[:2]) for fecho in fechos).values()) <= 4

@@ -10,7 +10,7 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, celula, escreve_livro
-from ferramentas.celulas import le_celulas, le_cercas
+from ferramentas.celulas import le_celulas, le_cercas, rotulo_do_resumo
 from ferramentas.livro import ErroDoLivro, caminho_do_caderno, enderecos, grava, numero_do_capitulo, paginas
 
 EXTENSOES = {"dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"}
@@ -251,3 +251,37 @@ def test_gravacao_interrompida_nao_estraga_o_arquivo(tmp_path, monkeypatch):
     grava(destino, "novo\n")
     assert destino.read_bytes() == b"novo\n"
     assert [p.name for p in destino.parent.iterdir()] == ["b.txt"]
+
+
+# ---------------------------------------------------------------- o resumo da célula recolhida
+
+SEIS = "a = 1\nb = 2\n\nc = 3\nd = 4\ne = 5"
+
+
+def test_o_resumo_conta_as_linhas_sozinho(tmp_path):
+    (lida,) = le(tmp_path, celula(SEIS, ":tangle: homellm/a.py", ":resumo: põe cinco números"))
+    assert lida.resumo == "põe cinco números" and lida.fonte == SEIS
+    assert rotulo_do_resumo(lida.fonte, lida.resumo) == "6 linhas: põe cinco números"
+    assert rotulo_do_resumo("a = 1\n", "põe um") == "1 linha: põe um"
+
+
+RESUMOS = {  # opções: o que a mensagem diz
+    (":resumo:",): "`resumo` diz, numa frase, o que a célula faz, e veio None",
+    (":resumo: ''",): "e veio ''; escreva, por exemplo, `:resumo: confere",
+    (":resumo: 42",): "e veio 42",
+    (f":resumo: {'a' * 71}",): "resumo de 71 letras; vai até 70",
+    (":resumo: confere `x`",): "o resumo é texto simples, e tem `",
+    (":resumo: confere o $x$",): "e tem $; escreva-o sem marcação",
+    (":resumo: confere o arquivo.",): "nem acaba em ponto",
+    (":resumo: 42 linhas de conferência",): "não começa pelo número de linhas",
+    (":resumo: confere", ":tags: [hide-input]"): "o resumo já recolhe a célula; tire hide-input de `tags`",
+    (":resumo: confere", ":tags: [remove-cell, no-colab]"): "tire remove-cell de `tags`",
+    (":resumo: desenha", ":figura: fig-a", ":legenda: b", ":alt: c"): "recolha-a com `:tags: [hide-input]`",
+}
+
+
+@pytest.mark.parametrize("opcoes", RESUMOS)
+def test_resumo_ruim_diz_o_que_escrever(tmp_path, opcoes):
+    with pytest.raises(ErroDoLivro) as erro:
+        le(tmp_path, celula(SEIS, *opcoes))
+    assert str(erro.value).startswith(f"book/01-um.md:{PRIMEIRA_LINHA}: ") and RESUMOS[opcoes] in str(erro.value)

@@ -101,6 +101,15 @@ def test_preparo_aparece_recolhido_so_nas_paginas_com_codigo(construido):
         assert ("preparo-do-colab" in construido.le(f"_build/html/book/{nome}.html")) is tem, nome
 
 
+def test_celula_com_resumo_aparece_recolhida_com_as_linhas_contadas(construido):
+    html = construido.le("_build/html/book/03-tres.html")
+    celula = re.search(r'(?s)<div class="[^"]*com-resumo[^"]*"[^>]*>(.*?)</details>', html)[1]
+    abre, codigo = celula.split("</summary>")
+    assert abre.lstrip().startswith('<details class="hide above-input">')  # abre e fecha sem JavaScript
+    assert re.findall(r"<p[^>]*>([^<]*)</p>", abre) == ["6 linhas: quadruplica, dobrando duas vezes"] * 2
+    assert "quadruplo" in codigo and "Este trecho vai para" in html.split("com-resumo")[0][-2500:]
+
+
 # ---------------------------------------------------------------- os notebooks
 
 
@@ -151,7 +160,9 @@ Linha<br />
 ### Exercícios
 > **✏️ Exercício 0.1 · Somar (fácil)**
 > Some $1+1$.
-**Solução**
+<details><summary>Solução</summary>
+Assim:
+</details>
 Depois.
 """
 
@@ -172,8 +183,9 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
         "import os",
         "#@title Código (clique para ver)",
         "#@title Código (clique para ver)",
-        "1 + 1",
+        "#@title Solução",
     ]
+    assert fontes[5] == "#@title Solução\n1 + 1" and codigos[5]["metadata"] == {"cellView": "form"}
     assert MODELO.split("\n")[0] in fontes[0] and PUBLICOS.pacote() in fontes[0]
     assert 'escondida = "no notebook"' in fontes[3] and "isto só o site vê" not in "".join(fontes)
     assert codigos[4]["metadata"] == {"cellView": "form", "tags": ["hide-input"]}
@@ -182,6 +194,13 @@ def test_notebook_tem_o_codigo_na_ordem_com_o_preparo_no_comeco(construido):
     assert sorted(p.relative_to(notebooks).as_posix() for p in notebooks.rglob("*.ipynb")) == [
         "00-zero.ipynb", "03-tres.ipynb", "04-quatro.ipynb", "api.ipynb", "oficina/fabrica.ipynb"
     ]  # fmt: skip
+
+
+def test_celula_com_resumo_esta_inteira_no_notebook_com_ele_no_titulo(construido):
+    (celula,) = [c for c in construido.caderno("03-tres") if "def quadruplo" in "".join(c["source"])]
+    linhas = "".join(celula["source"]).split("\n")
+    assert linhas[0] == "#@title 6 linhas: quadruplica, dobrando duas vezes" and len(linhas) == 7
+    assert celula["metadata"] == {"cellView": "form"}
 
 
 def test_pagina_da_oficina_tem_letra_no_lugar_do_numero(construido):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from brinquedo import CABECALHO, PRIMEIRA_LINHA, REPO, api, celula, copia_o_projeto, escreve_livro
+from ferramentas import lint
 from ferramentas.lint import revisa, so_prosa
 
 
@@ -235,3 +236,18 @@ def test_na_linha_de_comando(tmp_path):
 
 def test_o_livro_nao_tem_queixas():
     assert revisa(REPO) == []
+
+
+def test_uma_celula_que_so_mostra_pode_adiantar_um_modulo_com_razao_escrita(tmp_path, monkeypatch):
+    paginas = {
+        "01-um": CABECALHO + "# Um\n\n" + celula("from homellm.b import y"),
+        "02-dois": CABECALHO + "# Dois\n\n" + celula("y = 1", ":tangle: homellm/b.py"),
+        "api": api("b", "c"),
+    }
+    raiz = escreve_livro(tmp_path, paginas)
+    assert "que só nasce depois" in revisa(raiz)[0]
+    monkeypatch.setattr(lint, "ADIANTADAS", {("book/01-um.md", "b"): "porque é a abertura"})
+    assert revisa(raiz) == []
+    do_pacote = celula("from homellm.b import y", ":tangle: homellm/c.py")
+    (raiz / "book/01-um.md").write_text(CABECALHO + "# Um\n\n" + do_pacote, "utf-8")
+    assert "que só nasce depois" in revisa(raiz)[0]  # o pacote, não

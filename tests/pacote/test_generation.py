@@ -446,7 +446,7 @@ def test_um_especial_no_prompt_e_texto():
 
 
 def test_o_prompt_volta_como_veio():
-    """O prompt volta como veio, e só a continuação é decodificada: meio caractere é «�»."""
+    """O prompt volta como veio, e só a continuação é decodificada: meio caractere é “�”."""
     accent = "é".encode()
     half = speaks("a", then=accent[0])
     assert generate_text(half, BYTES, "e\u0301", 2, temperature=0) == "e\u0301a\ufffd"

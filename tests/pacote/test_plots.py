@@ -53,9 +53,11 @@ def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch):
 def test_book_style_sets_size_paper_and_letters():
     book_style()
     fig, ax = plt.subplots()
-    assert tuple(fig.get_size_inches()) == (6.4, 3.6) and fig.dpi == 110
+    width, height = fig.get_size_inches()
+    assert (width, height) == (5, 3.2) and fig.dpi == 110
     assert to_rgb(fig.get_facecolor()) == to_rgb(ax.get_facecolor()) == to_rgb(COLORS["paper"])
-    assert all(label.get_fontsize() >= 11 for label in ax.get_xticklabels())
+    pixels = 358 / width / 72  # por ponto, numa tela de 390 pixels com 16 de margem
+    assert all(label.get_fontsize() * pixels >= 11 for label in ax.get_xticklabels())
 
 
 def test_comma_on_both_axes_and_minus_kept():

@@ -80,7 +80,7 @@ def small(monkeypatch) -> LettersRecipe:
 def test_o_modelo_de_letras_tem_tres_fases_e_de_novo_nao_refaz_nenhuma(small, tmp_path, capsys) -> None:
     assert train_letters(tmp_path, small)
     said = capsys.readouterr().out
-    assert "base: perda" in said and said.count("passo 2: f 0.00") == 2
+    assert "base: perda" in said and said.count("passo 2: f 0,00") == 2
     first, second = (load_pretrained(tmp_path / name)[0] for name in ("letras", "modelo"))
     assert second.config == small.model
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
@@ -227,7 +227,7 @@ def test_nenhuma_instrucao_separada_nem_quase_igual_esta_no_treino() -> None:
     for row in held_out("instrucoes", "conversas"):
         for text in texts(row):
             mine = grams(plain(text))
-            if len(mine) < 15:  # «e depois?»: curto demais para ser de alguém
+            if len(mine) < 15:  # “e depois?”: curto demais para ser de alguém
                 continue
             common = Counter(n for gram in mine for n in where[gram])
             compared += 1
@@ -240,7 +240,7 @@ RULES = {row.familia for row in load_table("regras")}
 
 
 def test_nenhuma_palavra_separada_nem_forma_dela_esta_nos_pares_de_treino() -> None:
-    """As sílabas soltas da separação não contam: «sol» é palavra e é sílaba."""
+    """As sílabas soltas da separação não contam: “sol” é palavra e é sílaba."""
 
     def entries(rows) -> set[str]:
         return {word for row in rows for word in re.findall(r"\w+", row.entrada.lower())}

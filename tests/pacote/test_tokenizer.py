@@ -112,8 +112,8 @@ def from_name(name: str) -> bytes:
 
 
 def test_first_merges_by_hand():
-    # banana (2×) e bandana (1×): «an» aparece 6 vezes e «na», 5; fundido «an», «b an» e «an a» empatam em 3
-    # e ganha «b an», porque «b» vem antes de «an» na ordem em que os símbolos nasceram.
+    # banana (2×) e bandana (1×): “an” aparece 6 vezes e “na”, 5; fundido “an”, “b an” e “an a” empatam em 3
+    # e ganha “b an”, porque “b” vem antes de “an” na ordem em que os símbolos nasceram.
     assert learn_merges({b"banana": 2, b"bandana": 1}, 2) == [(b"a", b"n"), (b"b", b"an")]
     assert learn_merges({b"aaaa": 1}, 9) == [(b"a", b"a"), (b"aa", b"aa")]
     assert learn_merges({b"aaaaa": 1}, 1) == [(b"a", b"a")]

@@ -155,10 +155,10 @@ def _phrases(value: Any, where: str) -> tuple[str, ...]:
         if not isinstance(phrase, str) or phrase != phrase.strip() or not phrase:
             raise BankError(f"{where}: {phrase!r} não é frase. Ponha-a entre aspas.")
         if re.search(r"[{}]", re.sub(r"\{\w+\}", "", phrase)):
-            raise BankError(f"{where}: chave sem par em «{phrase}».")
+            raise BankError(f"{where}: chave sem par em “{phrase}”.")
     if len(set(value)) < len(value):
         twice = next(p for p in value if value.count(p) > 1)
-        raise BankError(f"{where}: frase repetida, «{twice}».")
+        raise BankError(f"{where}: frase repetida, “{twice}”.")
     return tuple(value)
 
 
@@ -166,7 +166,7 @@ def _simple(raw: Any, source: str) -> Intent:
     """Uma intenção comum: nome, grupo, pedidos e respostas."""
     if not isinstance(raw, dict) or not isinstance(raw.get("nome"), str):
         raise BankError(f"{source}.yaml: intenção sem nome: {str(raw)[:60]!r}.")
-    where = f"{source}.yaml, intenção «{raw['nome']}»"
+    where = f"{source}.yaml, intenção “{raw['nome']}”"
     missing = {"grupo", "pedidos", "respostas"} - raw.keys()
     unknown = raw.keys() - KEYS
     if missing or unknown:
@@ -200,7 +200,7 @@ def _part(
 
     def phrases(key: str) -> tuple[str, ...]:
         if key not in data:
-            raise BankError(f"{source}.yaml, intenção «{name}»: falta a chave {key}.")
+            raise BankError(f"{source}.yaml, intenção “{name}”: falta a chave {key}.")
         return _phrases(data[key], f"{source}.yaml, {name}, {key}")
 
     extra = {variant: phrases(key) for variant, key in variants.items()}
@@ -258,7 +258,7 @@ def _structured(data: Mapping[str, Any]) -> Iterator[Intent]:
         yield _part(raw, "palavras", name, "jogo", "pedidos", "respostas", **none)
     stories = data["historias-pedidos"]
     for raw in stories["formas"]:
-        where = f"historias-pedidos.yaml, forma «{raw['nome']}»"
+        where = f"historias-pedidos.yaml, forma “{raw['nome']}”"
         asks = _phrases(raw["pedidos"], where)
         after = tuple(raw.get("depois_de", ()))
         replies = _phrases(stories["respostas_abertura"], "respostas_abertura")
@@ -287,18 +287,18 @@ def _intents(data: Mapping[str, Any]) -> dict[str, Intent]:
     for intent in (*simple, *_structured(data)):
         if intent.name in found:
             raise BankError(
-                f"{intent.source}.yaml: intenção repetida, «{intent.name}»."
+                f"{intent.source}.yaml: intenção repetida, “{intent.name}”."
             )
         found[intent.name] = intent
     owner: dict[str, str] = {}
     for intent in found.values():
-        where = f"{intent.source}.yaml, intenção «{intent.name}»"
+        where = f"{intent.source}.yaml, intenção “{intent.name}”"
         for after in intent.after:
             if after not in (ANY, STORY) and after not in found:
-                raise BankError(f"{where}: depois_de «{after}», que não existe.")
+                raise BankError(f"{where}: depois_de “{after}”, que não existe.")
         for ask in intent.asks:
             if ask in owner and not slots_of(ask):
-                raise BankError(f"{where}: «{ask}» já é de «{owner[ask]}».")
+                raise BankError(f"{where}: “{ask}” já é de “{owner[ask]}”.")
             owner[ask] = intent.name
     return found
 
@@ -364,7 +364,7 @@ def _load(folder: Path) -> Bank:
     splits = assign_splits({n: i.asks for n, i in intents.items()})
     for intent in intents.values():
         if sum(splits[a] == "test" for a in intent.asks) < 2:
-            where = f"{intent.source}.yaml, intenção «{intent.name}»"
+            where = f"{intent.source}.yaml, intenção “{intent.name}”"
             raise BankError(f"{where}: menos de dois pedidos diferentes para o teste.")
     items = _items(data)
     return Bank(
@@ -387,7 +387,7 @@ def _load(folder: Path) -> Bank:
 
 
 def _grouped(intent: Intent, general: tuple[str, ...]) -> Intent:
-    """A intenção com o grupo largo e, se for de fora, os «não sei» gerais."""
+    """A intenção com o grupo largo e, se for de fora, os “não sei” gerais."""
     own = ("capital", "pessoa", "lugar", TELLING)
     group = (
         intent.group

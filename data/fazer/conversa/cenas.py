@@ -28,7 +28,7 @@ TRIES = 12
 
 
 def another(talk: Talk, intent: Intent) -> Exchange:
-    """«Outra!»: quase sempre mais uma da mesma espécie."""
+    """“Outra!”: quase sempre mais uma da mesma espécie."""
     ask = talk.ask(intent.name)
     if talk.base not in REPEATABLE or not talk.chance("outra_igual"):
         return Exchange(intent.name, ask, talk.reply(intent.replies, {}), template=ask)
@@ -154,7 +154,7 @@ def _forms(item: Item, kind: str) -> dict[str, str]:
 
 
 def someone(talk: Talk, intent: Intent) -> Exchange:
-    """«Quem é o Tião?», «onde fica a ponte?»; ou um nome que não é da cidade."""
+    """“Quem é o Tião?”, “onde fica a ponte?”; ou um nome que não é da cidade."""
     kind = intent.name
     known = {"pessoa": "conhecida", "lugar": "conhecido"}[kind]
     if talk.rng.random() < _share(talk.table(kind), known):

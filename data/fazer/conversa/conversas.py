@@ -166,7 +166,7 @@ def _next(talk: Talk, total: int, scripted: bool) -> Exchange | None:
 
 
 def _adorn(rng: Random, exchange: Exchange) -> tuple[str, str]:
-    """O pedido e o seu modelo com um vocativo ou um «por favor» em volta."""
+    """O pedido e o seu modelo com um vocativo ou um “por favor” em volta."""
     around = pick(rng, ADORNMENTS)
 
     def put(text: str) -> str:

@@ -22,7 +22,7 @@ from .historias import INVENTADOS, Split, Story, nome_inventado
 from .texto import fill, pick
 
 REPEATABLE = ("piada", "trava-lingua", "verso", "elogio-a-pedido", "adivinha")
-"""As intenções que se repetem a quem pede «outra!»."""
+"""As intenções que se repetem a quem pede “outra!”."""
 
 FEMININE = re.compile(
     r"\b(?:obrigad|agradecid|cansad|exaust|furios|ansios|sozinh|apaixonad|curios|"

@@ -51,7 +51,7 @@ TENTATIVAS = 40
 """Quantas vezes se compõe de novo, até a história conter tudo o que se pediu."""
 
 PARTE_DO_TIPO = 0.25
-"""Com que frequência se diz «a raposa» onde se podia dizer o nome."""
+"""Com que frequência se diz “a raposa” onde se podia dizer o nome."""
 
 PARTE_DO_TRACO = 0.2
 
@@ -397,21 +397,21 @@ class Historia:
         return "f" if all(self.papeis[p].genero == "f" for p in chave) else "m"
 
     def _coisa(self, slot: Slot) -> str:
-        """«chapéu», «o chapéu», «no chapéu»; ou só o pronome."""
+        """“chapéu”, “o chapéu”, “no chapéu”; ou só o pronome."""
         coisa = self.coisas[slot.chave]
         if slot.palavra in PRONOMES:
             return flexiona(slot.palavra, coisa.genero)
         return coisa.com(slot.palavra) if slot.palavra else coisa.nome
 
     def _grupo(self, slot: Slot) -> str:
-        """«os dois», «das três»."""
+        """“os dois”, “das três”."""
         genero = self._genero(slot.chave)
         numero = "três" if len(slot.chave) == 3 else "dois" if genero == "m" else "duas"
         artigo = flexiona(PREPOSICOES.get(slot.palavra, "o"), genero)
         return f"{artigo}s {numero}"
 
     def _apresenta(self, slot: Slot) -> str:
-        """A primeira menção: «uma raposa chamada Rita», «a raposa Rita»."""
+        """A primeira menção: “uma raposa chamada Rita”, “a raposa Rita”."""
         quem = self.papeis[slot.chave]
         self.apresentados.append(slot.chave)
         if slot.palavra == "mostra":
@@ -442,7 +442,7 @@ class Historia:
         return f"{slot.palavra} {quem.nome}".strip()
 
     def _pronome(self, slot: Slot) -> str:
-        """«ela», se só uma pessoa apresentada pode ser; senão, o nome."""
+        """“ela”, se só uma pessoa apresentada pode ser; senão, o nome."""
         quem = self.papeis[slot.chave]
         outros = {self.papeis[p].genero for p in self.apresentados if p != slot.chave}
         if quem.genero not in outros:
@@ -465,7 +465,7 @@ def compose_story(
 ) -> Story:
     """Compõe uma história que contém tudo o que se pediu.
 
-    `kinds`, `place`, `object` e `food` são nomes do elenco («raposa», «beira do rio»),
+    `kinds`, `place`, `object` e `food` são nomes do elenco (“raposa”, “beira do rio”),
     `theme` é um dos temas. Fora de train, o que está em `unseen` vem das famílias do
     split; o resto, das de train.
 
@@ -475,7 +475,7 @@ def compose_story(
     >>> compose_story(random.Random(0), kinds=["ornitorrinco"])
     Traceback (most recent call last):
     ...
-    data.fazer.conversa.historias.SemHistoria: não há no elenco: tipo «ornitorrinco»
+    data.fazer.conversa.historias.SemHistoria: não há no elenco: tipo “ornitorrinco”
     """
     acervo = acervo or load()
     pedido = {
@@ -499,7 +499,7 @@ def compose_story(
     ]
     if not candidatos:
         pedidos = [plot, *kinds, *pedido.values(), theme]
-        quer = ", ".join(f"«{p}»" for p in pedidos if p is not None)
+        quer = ", ".join(f"“{p}”" for p in pedidos if p is not None)
         raise SemHistoria(
             f"nenhum enredo de {de['plot']} serve a {quer or 'este split'}"
         )
@@ -522,10 +522,10 @@ def _confere_pedido(
 ) -> None:
     """Recusa o que o elenco não tem."""
     estranhos = [
-        f"tipo «{k}»" for k in kinds if k not in {t.nome for t in elenco.tipos}
+        f"tipo “{k}”" for k in kinds if k not in {t.nome for t in elenco.tipos}
     ]
     estranhos += [
-        f"{b} «{n}»"
+        f"{b} “{n}”"
         for b, n in pedido.items()
         if n not in {t.nome for t in elenco.bancos[b]}
     ]
@@ -654,7 +654,7 @@ def le_enredos(dados: Sequence[Mapping[str, Any]], elenco: Elenco) -> dict[str, 
     for cru in dados:
         enredo = _enredo(cru, elenco)
         if enredo.nome in enredos:
-            raise ErroDeEnredo(f"enredo «{enredo.nome}»: nome repetido")
+            raise ErroDeEnredo(f"enredo “{enredo.nome}”: nome repetido")
         confere_enredo(enredo, elenco)
         enredos[enredo.nome] = enredo
     return enredos
@@ -694,11 +694,11 @@ def confere_enredo(enredo: Enredo, elenco: Elenco) -> None:
             try:
                 _confere_batida(batida, enredo)
             except ErroDeEnredo as erro:
-                raise ErroDeEnredo(f"batida «{batida.nome}»: {erro}") from None
+                raise ErroDeEnredo(f"batida “{batida.nome}”: {erro}") from None
         for escolhas in enredo.caminhos():
             _confere_apresentacoes(enredo, escolhas)
     except ErroDeEnredo as erro:
-        raise ErroDeEnredo(f"enredo «{enredo.nome}», {erro}") from None
+        raise ErroDeEnredo(f"enredo “{enredo.nome}”, {erro}") from None
 
 
 def _confere_declaracoes(enredo: Enredo, elenco: Elenco) -> None:
@@ -710,19 +710,19 @@ def _confere_declaracoes(enredo: Enredo, elenco: Elenco) -> None:
     for papel, filtro in enredo.papeis.items():
         if papel not in PAPEIS or sum(t.serve(filtro) for t in elenco.tipos) < 4:
             raise ErroDeEnredo(
-                f"papel {papel}: menos de quatro tipos atendem a «{filtro}»"
+                f"papel {papel}: menos de quatro tipos atendem a “{filtro}”"
             )
     for slot, filtro in enredo.slots.items():
         if isinstance(filtro, str):
             banco, _, etiquetas = filtro.partition(" ")
             if banco not in BANCOS or len(elenco.termos(banco, etiquetas, "train")) < 2:
                 raise ErroDeEnredo(
-                    f"slot {slot}: menos de dois termos atendem a «{filtro}»"
+                    f"slot {slot}: menos de dois termos atendem a “{filtro}”"
                 )
     for batida in enredo.batidas:
         if batida.escolha and tuple(batida.casos) != enredo.escolhas[batida.escolha]:
             raise ErroDeEnredo(
-                f"batida «{batida.nome}»: a escolha «{batida.escolha}» mudou de casos"
+                f"batida “{batida.nome}”: a escolha “{batida.escolha}” mudou de casos"
             )
 
 
@@ -745,7 +745,7 @@ def _confere_batida(batida: Batida, enredo: Enredo) -> None:
         if re.search(r"(?:^|\n)(?!— )[^\n]*[.!?:] — ", frase):
             raise ErroDeEnredo(f"fala que não abre parágrafo: {frase}")
         if _COORDENADOS.search(frase):
-            raise ErroDeEnredo(f"nomes ligados por «e» pedem {{A!}} e {{B!}}: {frase}")
+            raise ErroDeEnredo(f"nomes ligados por “e” pedem {{A!}} e {{B!}}: {frase}")
         for slot in slots(frase):
             _confere_slot(slot, enredo, frase)
 
@@ -784,13 +784,13 @@ def _confere_apresentacoes(enredo: Enredo, escolhas: Mapping[str, str]) -> None:
                     slot.chave
                 ):
                     raise ErroDeEnredo(
-                        f"batida «{batida.nome}»: menção antes de entrar: {frase}"
+                        f"batida “{batida.nome}”: menção antes de entrar: {frase}"
                     )
             if dentro.intersection(entram) or len(set(entram)) < len(entram):
-                raise ErroDeEnredo(f"batida «{batida.nome}»: entra duas vezes: {frase}")
+                raise ErroDeEnredo(f"batida “{batida.nome}”: entra duas vezes: {frase}")
             entradas.append(set(entram))
         if any(entram != entradas[0] for entram in entradas):
             raise ErroDeEnredo(
-                f"batida «{batida.nome}»: as redações não apresentam os mesmos papéis"
+                f"batida “{batida.nome}”: as redações não apresentam os mesmos papéis"
             )
         dentro |= entradas[0]

@@ -151,7 +151,7 @@ def word_game(talk: Talk, intent: Intent) -> Exchange:
 
 
 def _askable(template: str, slots: Mapping[str, str]) -> bool:
-    """«Duas ou três sílabas?» só se pergunta de quem tem duas ou três."""
+    """“Duas ou três sílabas?” só se pergunta de quem tem duas ou três."""
     return "duas ou três" not in template or slots["resultado"] in ("2", "3")
 
 

@@ -215,7 +215,7 @@ def keeps_the_cast(text: str) -> bool:
     """Se quem aparece é apresentado, fica da mesma espécie, e não entra nome estranho.
 
     O primeiro nome tem de voltar, ele ou a sua espécie; cada um dos outros tem de ser
-    apresentado («a raposa Lia», «um gato chamado Bino»), e de uma espécie só.
+    apresentado (“a raposa Lia”, “um gato chamado Bino”), e de uma espécie só.
 
     >>> [keeps_the_cast(f"A raposa Dora riu. {t}") for t in ("Dora saiu.", "Bino riu.")]
     [True, False]

@@ -146,7 +146,7 @@ def _refusals() -> tuple[Counter[str], ...]:
 
 
 def is_refusal(answer: str) -> bool:
-    """Se a resposta é um dos «não sei» do banco.
+    """Se a resposta é um dos “não sei” do banco.
 
     >>> is_refusal("Não sei, e não vou inventar."), is_refusal("Dá 15.")
     (True, False)
@@ -159,7 +159,7 @@ def is_refusal(answer: str) -> bool:
 
 
 def digits(text: str) -> str:
-    """O texto normalizado, com os números (menos «um») em algarismos.
+    """O texto normalizado, com os números (menos “um”) em algarismos.
 
     >>> digits("Trinta e duas, ou 20.")
     '32 ou 20'

@@ -111,7 +111,7 @@ def _typo(rng: Random, text: str, keep: Keep) -> str:
 
 
 def _stretch(rng: Random, text: str, keep: Keep) -> str:
-    """A última vogal esticada: «oiii»."""
+    """A última vogal esticada: “oiii”."""
     if not _VOWEL_END.search(text) or text.endswith(tuple(keep) or "\0"):
         return text
     return text + text[-1] * (1 + int(rng.random() * 3))

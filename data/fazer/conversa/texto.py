@@ -98,7 +98,7 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
             return slots[name]
         if name.endswith("_maiusculo"):
             return capitalise(slots[name.removesuffix("_maiusculo")])
-        raise KeyError(f"{name}, em «{template}»")
+        raise KeyError(f"{name}, em “{template}”")
 
     return _SLOT.sub(value, template)
 

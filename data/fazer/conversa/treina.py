@@ -28,6 +28,7 @@ from homellm.device import choose_device
 from homellm.generation import generate_text
 from homellm.instruction import finetune_instructions, respond
 from homellm.model import GPT, GPTConfig, LanguageModel
+from homellm.plots import br
 from homellm.tokenizer import SPECIAL_TOKENS, BPETokenizer, encode_text, end_id
 from homellm.training import History, TrainConfig, train
 from homellm.weights import save_pretrained
@@ -147,7 +148,7 @@ def _prepare(output: Path) -> BPETokenizer:
             texts = stories(count, split)
             ids = (i for text in texts for i in (*encode_text(tokenizer, text), end))
             total = write_token_file(path, ids, tokenizer.vocab_size)
-            print(f"{path.name}: {count} histórias, {total:,} tokens", flush=True)
+            print(f"{path.name}: {br(count)} histórias, {br(total)} tokens", flush=True)
     return tokenizer
 
 
@@ -214,8 +215,8 @@ def _finish(
     else:
         save_pretrained(model, tokenizer, output / "modelo", dtype=torch.float16)
         print(
-            f"validação: {history.val_loss[-1]:.4f} nats por token; "
-            f"{history.tokens:,} alvos em {history.seconds:,.0f} s\n"
+            f"validação: {br(history.val_loss[-1], 4)} nats por token; "
+            f"{br(history.tokens)} alvos em {br(history.seconds)} s\n"
             f"modelo em {output / 'modelo'}"
         )
     return history
