@@ -1,10 +1,11 @@
-"""A taxa e o lote do treino de um minuto do capítulo 5, e o que custam bf16 e torch.compile na CPU.
+"""A taxa, o lote e as peças do treino do capítulo 5, e o que custam bf16 e torch.compile na CPU.
 
-uso: python bancada/treino.py [--saida data/treino.json]
+uso: python bancada/treino.py [--saida data/treino.json] [--so-pecas]
 
 Cada treino é o do capítulo (o mesmo modelo, os mesmos contos, seis épocas), com outra taxa, outro lote ou
-outra semente; guarda-se a perda de validação no fim. O tempo é o de CPU, num fio, e inclui o dos processos
-que o `torch.compile` chama. Leva perto de meia hora.
+outra semente; guarda-se a perda de validação no fim. Os das peças são o minuto do capítulo, de quatro épocas,
+com o laço nu e uma peça de cada vez; `--so-pecas` refaz só estes e deixa o resto do arquivo como está. O tempo
+é o de CPU, num fio, e inclui o dos processos que o `torch.compile` chama. Leva perto de quarenta minutos.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ END = "<|endoftext|>"
 CONFIG = GPTConfig(vocab_size=2048, context_length=128, emb_dim=96, n_heads=4, n_layers=3)
 RATES, BATCHES, SEEDS = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2), (2, 8, 32), (0, 1)
 STEPS, BATCH, RATE = 660, 8, 3e-3  # o treino do capítulo
+MINUTE = 440  # os passos do minuto do capítulo
+BARE = {"warmup_steps": 0, "final_lr": 1.0, "weight_decay": 0.0, "grad_clip": None}  # o laço nu
+PIECES = {"aquecimento": {"warmup_steps": 20}, "descida": {"final_lr": 0.05},
+          "decaimento": {"weight_decay": 0.1}, "corte": {"grad_clip": 1.0}}  # fmt: skip
 
 
 def read_ids() -> tuple[list[int], list[int]]:
@@ -57,6 +62,26 @@ def final_loss(ids, rate: float, batch: int, seed: int) -> float:
     return round(loss, 4)
 
 
+def minute_losses(ids, options) -> list[float]:
+    """A validação no fim do minuto do capítulo, uma por semente."""
+    losses = []
+    for seed in SEEDS:
+        set_seed(seed)
+        model, train_loader = GPT(CONFIG), create_dataloader(ids[0], BATCH, 128, seed=seed)
+        val_loader = create_dataloader(ids[1], 8, 128, shuffle=False, drop_last=False)
+        config = TrainConfig(max_steps=MINUTE, learning_rate=RATE, seed=seed, **BARE | options)
+        losses.append(round(train(model, train_loader, val_loader, config, progress=False).val_loss[-1], 4))
+    print(options, losses, flush=True)
+    return losses
+
+
+def pieces(ids) -> list[dict]:
+    """O laço nu, com cada peça sozinha, e com todas."""
+    everything = {name: value for piece in PIECES.values() for name, value in piece.items()}
+    variants = {"nenhuma": {}, **PIECES, "todas": everything}
+    return [{"pecas": name, "validacao": minute_losses(ids, options)} for name, options in variants.items()]
+
+
 def cpu_seconds() -> float:
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, who))
@@ -79,10 +104,15 @@ def step_times(ids, steps: int, batch: int = BATCH, **options) -> tuple[float, f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--saida", type=Path, default=Path(__file__).parents[1] / "data/treino.json")
+    parser.add_argument("--so-pecas", action="store_true", help="só os treinos das peças")
     args = parser.parse_args()
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     torch.set_num_threads(1)
     ids = read_ids()
+    if args.so_pecas:
+        data = json.loads(args.saida.read_text("utf-8")) | {"pecas": pieces(ids)}
+        args.saida.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        return
     first, eager = step_times(ids, 12)
     compiling, compiled = step_times(ids, 12, compile=True)
     _, half = step_times(ids, 4, batch=1, precision="bf16")
@@ -107,6 +137,7 @@ def main() -> None:
             losses = [final_loss(ids, rate, batch, seed) for seed in SEEDS]
             rows.append({"lote": batch, "regra": rule, "taxa": rate, "validacao": losses})
     data["lotes"] = rows
+    data["pecas"] = pieces(ids)
     args.saida.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: d796610fc0775ddf9788520af57c7a3ce21350baf6683f659b60b13519db565f
+# sha256 do que segue: c0d39acddabc82cd3210520982c4b1a8eb66352a7f7b78cbebe9f656f007f2a9
 """Medir em texto separado: a perda média e os bits por byte.
 
 O capítulo 5 do livro constrói este módulo.
@@ -42,7 +42,7 @@ def evaluate(
 ) -> float:
     """A perda média por alvo, em nats, com o dropout desligado; `loader` dá `Batch`.
 
-    O modelo volta ao modo em que estava. Erros: `ValueError` se não há alvo algum.
+    O modelo volta ao modo em que estava. Erros: `ValueError` se não há nenhum alvo.
     """
     device, total, count = device_of(model), 0.0, 0
     with eval_mode(model):
@@ -54,7 +54,7 @@ def evaluate(
             total += float(loss_fn(model, batch)) * targets
             count += targets
     if not count:
-        raise ValueError("não há alvo algum para avaliar: o carregador está vazio")
+        raise ValueError("não há nenhum alvo para avaliar: o carregador está vazio")
     return total / count
 
 

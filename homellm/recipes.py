@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/receitas.md.
-# sha256 do que segue: 51b0b5176cc83acb7b2c79d6947893a6eb2e6d328c48dd0f984f4a222fbc0cde
+# sha256 do que segue: 060741f9d9e003d243e5b0c0b8a823b824e3074b0e84ef2b18a065f4fb390faf
 """As receitas dos modelos que vêm com o pacote, e o comando que os treina.
 
     python -m homellm.recipes contos-mini --textos PASTA --saida DIR
@@ -49,7 +49,7 @@ from homellm.model import GPT, GPTConfig, LanguageModel
 from homellm.plots import br
 from homellm.pretrain import Corpus, pretrain
 from homellm.tokenizer import END, Tokenizer
-from homellm.training import History, TrainConfig, train
+from homellm.training import PRECISIONS, History, TrainConfig, train
 from homellm.weights import load_pretrained, save_pretrained
 
 CONTOS = TrainConfig(  # o treino do contos-mini
@@ -287,7 +287,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--fora", nargs="*", default=[], help="arquivos (sem .txt) a deixar de fora")
     add("--preset", default="contos-mini", help="tamanho do modelo (GPTConfig.preset)")
     add("--passos", type=int, default=CONTOS.max_steps, help="passos do otimizador")
-    add("--lote", type=int, default=16, help="janelas por passo")
+    add("--lote", type=int, default=16, help="janelas por lote")
+    add("--acumula", type=int, default=1, help="lotes por passo")
+    add("--precisao", choices=PRECISIONS, default="auto", help="a das contas")
+    add("--compila", action="store_true", help="usa o torch.compile")
     add("--taxa", type=float, default=CONTOS.learning_rate, help="pico da taxa")
     add("--dropout", type=float, default=0.0)
     add("--repete-contos", type=int, default=3, help="vezes dos contos por época")
@@ -328,6 +331,7 @@ def _stories(args: argparse.Namespace) -> bool:
         CONTOS, max_steps=args.passos, learning_rate=args.taxa,
         warmup_steps=min(CONTOS.warmup_steps, args.passos // 2),
         eval_every=args.avalia_a_cada, shard=args.reparte,
+        accumulation_steps=args.acumula, precision=args.precisao, compile=args.compila,
     )  # fmt: skip
     history = pretrain(args.saida, corpus, model_config, config, args.lote)
     if _speaks():

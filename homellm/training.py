@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 3cceae16039d7013fffe4022c6bdc0da75b88f5c48d6e8346a5a05c959d0c67e
+# sha256 do que segue: aca1ca442b411ac4ace2f570b88183eb01ec2e7409917a473479f6a12b8e9839
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -63,6 +63,7 @@ from homellm.optimization import (
     create_optimizer,
     learning_rate_at,
 )
+from homellm.plots import br
 
 
 @dataclass
@@ -111,7 +112,7 @@ class TrainingDiverged(RuntimeError):
 class Trainer:
     """Um treino em curso: o modelo, o otimizador, a posição nos dados e a história.
 
-    Erros: `ValueError` se o carregador não tem lote algum; os de `create_optimizer`, de
+    Erros: `ValueError` se o carregador não tem nenhum lote; os de `create_optimizer`, de
     `resolve_precision` e de `distribute`.
     """
 
@@ -352,13 +353,34 @@ class Trainer:
 def _check_plan(total_steps: int, config: TrainConfig) -> None:
     """Recusa um treino sem passos; avisa se a taxa nunca chega ao pico."""
     if not total_steps:
-        raise ValueError("o carregador de treino não tem lote algum")
+        raise ValueError("o carregador de treino não tem nenhum lote")
     if config.warmup_steps > total_steps:
         warnings.warn(
             f"warmup_steps={config.warmup_steps} passa dos {total_steps} passos do "
             "treino: a taxa não chega ao pico; diminua warmup_steps",
             stacklevel=4,
         )
+
+
+@contextmanager
+def _progress_bar(
+    trainer: Trainer, progress: bool
+) -> Iterator[Callable[[float], None]]:
+    """A barra, onde há terminal ou notebook; quem a usa avisa a perda de cada passo."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from tqdm.auto import tqdm
+    hidden = None if progress and process()[0] == 0 else True
+    history, total = trainer.history, trainer.total_steps
+    done = len(history.step_loss)
+    with tqdm(total=total, initial=done, unit="passo", disable=hidden) as bar:
+
+        def tick(loss: float) -> None:
+            speed = history.tokens / history.seconds
+            bar.set_postfix_str(f"perda {br(loss, 3)}, {br(speed)} tokens/s", False)
+            bar.update()
+
+        yield tick
 
 
 def train(
@@ -412,28 +434,6 @@ def train(
                 tick(trainer.step(batches))
     unshard(model)
     return history
-
-
-@contextmanager
-def _progress_bar(
-    trainer: Trainer, progress: bool
-) -> Iterator[Callable[[float], None]]:
-    """A barra, onde há terminal ou caderno; quem a usa avisa a perda de cada passo."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "IProgress not found")
-        from tqdm.auto import tqdm
-    hidden = None if progress and process()[0] == 0 else True
-    history, total = trainer.history, trainer.total_steps
-    done = len(history.step_loss)
-    with tqdm(total=total, initial=done, unit="passo", disable=hidden) as bar:
-
-        def tick(loss: float) -> None:
-            speed = history.tokens / history.seconds
-            text = f"perda {loss:.3f}, {speed:.0f} tokens/s".replace(".", ",")
-            bar.set_postfix_str(text, False)
-            bar.update()
-
-        yield tick
 
 
 __all__ = [

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from homellm import pretrain
+from homellm import pretrain, recipes
 from homellm.corpus import Story, load_table
 from homellm.data import TokenFileDataset
 from homellm.model import PRESETS
 from homellm.pretrain import IDS, Corpus, join_wrapped
 from homellm.recipes import main
 from homellm.tokenizer import END, SPECIAL_TOKENS, BPETokenizer
+from homellm.training import History
 from homellm.weights import load_pretrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -195,6 +197,19 @@ def toy(tmp_path, monkeypatch):
 
 def run(arguments: list[str], output: Path) -> None:
     main(["contos-mini", *arguments, "--saida", str(output)])
+
+
+def test_the_command_takes_accumulation_precision_and_compile(toy, tmp_path, monkeypatch):
+    asked: list[Any] = []
+
+    def fake(output, corpus, model_config, config, batch_size):
+        asked.append((config.accumulation_steps, config.precision, config.compile, batch_size))
+        return History(val_loss=[1.0])
+
+    monkeypatch.setattr(recipes, "pretrain", fake)
+    run(toy, tmp_path / "a")
+    run([*toy, "--acumula", "3", "--precisao", "fp32", "--compila"], tmp_path / "b")
+    assert asked == [(1, "auto", False, 4), (3, "fp32", True, 4)]
 
 
 def stored(path: Path) -> list[int]:

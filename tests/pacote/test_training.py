@@ -109,9 +109,9 @@ def test_epochs_count_the_last_partial_step():
     config = TrainConfig(epochs=3, accumulation_steps=2)
     assert len(train(tiny(), batches(5), None, config, progress=False).step_loss) == 8
     assert len(train(tiny(), batches(1), None, config, progress=False).step_loss) == 2
-    with pytest.raises(ValueError, match="lote algum"):
+    with pytest.raises(ValueError, match="carregador de treino não tem"):
         train(tiny(), [], None, config, progress=False)
-    with pytest.raises(ValueError, match="lote algum"):
+    with pytest.raises(ValueError, match="carregador de treino não tem"):
         train(tiny(), [], None, TrainConfig(max_steps=1), progress=False)
 
 
