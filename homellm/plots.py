@@ -1,9 +1,11 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
-# sha256 do que segue: 0012837515dcea67ec693c5e2eb75418bd4c2e58ea1f1cb83bfaa8720cb05efa
-"""Os gráficos do livro: uma cor por ideia, papel claro, decimal com vírgula."""
+# sha256 do que segue: f0639a7cddba1bbf7e5e3fe294eb333a955ca2a323dedca329fa5d61c136b2b5
+"""Os gráficos e os números do livro: uma cor por ideia, papel claro, decimal com vírgula."""
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 COLORS = {  # uma por ideia, e a mesma no livro inteiro
@@ -71,3 +73,32 @@ def decimal_comma(*axes: Any) -> None:
         for axis in (ax.xaxis, ax.yaxis):
             if type(axis.get_major_formatter()) is ScalarFormatter:
                 axis.set_major_formatter(CommaFormatter(useOffset=False))
+
+
+def br(number: Any, digits: int = 0) -> str:
+    """O número como se escreve no Brasil: ponto no milhar, vírgula no decimal.
+
+    Um escalar: inteiro, `float`, do NumPy ou um tensor de um elemento. O que se
+    arredonda a zero sai sem sinal; o infinito é ∞, e o que não é número, nan.
+
+    Erros: `ValueError` se o tensor tem mais de um elemento, ou se `digits` é
+    negativo; `TypeError` se não é um número.
+
+    >>> br(1234.5, 1), br(1_000_000), br(-0.25, 2), br(float("inf"))
+    ('1.234,5', '1.000.000', '-0,25', '∞')
+    """
+    if digits < 0:
+        raise ValueError(f"digits é o número de casas, zero ou mais, e veio {digits}")
+    if math.prod(getattr(number, "shape", ())) != 1:
+        shape = tuple(number.shape)
+        raise ValueError(f"br escreve um número de cada vez, e veio a forma {shape}")
+    value = number.item() if hasattr(number, "item") else number
+    if not isinstance(value, Real):
+        raise TypeError(f"br escreve um número, e veio {value!r}")
+    if isinstance(value, int):
+        text = f"{value:,d}" + "." * bool(digits) + "0" * digits
+    else:
+        text = f"{float(value):,.{digits}f}".replace("inf", "∞")
+    if text.startswith("-") and not text.strip("-0.,"):
+        text = text[1:]
+    return text.translate(str.maketrans(",.", ".,"))

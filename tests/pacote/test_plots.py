@@ -1,18 +1,23 @@
-"""homellm.plots: cores, estilo e vírgula decimal."""
+"""homellm.plots: cores, estilo, vírgula decimal e números por escrito."""
 
 from __future__ import annotations
 
+import math
+import re
 import sys
+from fractions import Fraction
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_rgb
 
-from homellm.plots import COLORS, book_style, decimal_comma, pyplot
+from homellm.plots import COLORS, book_style, br, decimal_comma, pyplot
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +87,48 @@ def test_categories_fixed_labels_and_log_stay():
     fixed.set_xticks([0, 1], ["0.5 s", "1.5 s"])
     decimal_comma(fixed)
     assert tick_texts(fixed.xaxis) == ["0.5 s", "1.5 s"]
+
+
+@pytest.mark.parametrize(
+    "number, digits, text",
+    [
+        (0, 0, "0"),
+        (999, 0, "999"),
+        (1000, 0, "1.000"),
+        (1234.5, 1, "1.234,5"),
+        (-1234567.891, 2, "-1.234.567,89"),
+        (12345, 2, "12.345,00"),
+        (10**18 + 1, 0, "1.000.000.000.000.000.001"),  # não cabe num float
+        (True, 0, "1"),
+        (-0.4, 0, "0"),
+        (-0.004, 2, "0,00"),
+        (-0.05, 2, "-0,05"),
+        (math.inf, 3, "∞"),
+        (-math.inf, 0, "-∞"),
+        (math.nan, 2, "nan"),
+        (Fraction(1, 3), 2, "0,33"),
+        (np.float32(1.5), 2, "1,50"),
+        (np.int64(12345), 0, "12.345"),
+        (np.array([[2.5]]), 1, "2,5"),
+        (torch.tensor(7), 0, "7"),
+        (torch.tensor([3.5], requires_grad=True), 2, "3,50"),
+        (torch.tensor(1.5, dtype=torch.bfloat16), 1, "1,5"),
+    ],
+)
+def test_numbers_as_brazil_writes_them(number, digits, text):
+    assert br(number, digits) == text
+    assert re.fullmatch(r"-?(\d{1,3}(\.\d{3})*(,\d+)?|∞)|nan", text)
+
+
+@pytest.mark.parametrize("number", ["3", None, 1j, [1]])
+def test_what_is_not_a_number_is_refused(number):
+    with pytest.raises(TypeError, match=f"e veio {re.escape(repr(number))}"):
+        br(number)
+
+
+def test_one_number_at_a_time_and_no_negative_digits():
+    for several in (torch.ones(2), torch.ones(0), np.ones((2, 3))):
+        with pytest.raises(ValueError, match=re.escape(f"a forma {tuple(several.shape)}")):
+            br(several)
+    with pytest.raises(ValueError, match="digits é o número de casas, zero ou mais, e veio -1"):
+        br(1.5, digits=-1)
