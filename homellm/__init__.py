@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/api.md.
-# sha256 do que segue: 3a220e03f6d1400a4caecccc5d881cef6c8e23ec3859fb5dd0bba8a9ba3b2383
+# sha256 do que segue: b5107d71d210eba001d361291b9652dc909fafca9a899ea4a34fea129a441f0f
 """Um GPT em PyTorch, do tokenizer ao chat, em português.
 
 É o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.
@@ -47,7 +47,9 @@ Os módulos, cada um com a sua ajuda, como em help("homellm.model"):
     checkpoint      parar um treino e continuar
     distributed     um treino em várias GPUs
     weights         guardar, carregar, trocar com o Hugging Face
+    lora            ajustar com correções de posto baixo
     classification  classificar textos
+    spreadsheet     ler uma planilha de textos com rótulo
     instruction     responder: o ajuste com instruções e o chat
     judge           dar nota a respostas, com um modelo local
     pretrain        do arquivo de texto ao modelo guardado

@@ -99,7 +99,7 @@ def test_o_dataset_guarda_ids_e_classes() -> None:
     ("texts", "names", "message"),
     [
         (["a", "b"], ["spam"], "2 textos e 1 rótulos"),
-        ([], [], "não há texto algum"),
+        ([], [], "não há nenhum texto"),
         (["a", "b"], ["ham", "Spam"], "texto 1: rótulo 'Spam' desconhecido"),
     ],
 )
