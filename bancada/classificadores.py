@@ -3,11 +3,12 @@
 uso: python bancada/classificadores.py spam-mini [--sementes 0 1 2] [--modelo PASTA] [--treinos NOME ...]
 
 Grava `data/modelos/NOME/medidas.json`. Os treinos seguem a receita do modelo, três sementes cada um: por
-inteiro, só os dois últimos blocos, LoRA (com uma taxa maior, escolhida na validação) e do zero; o sentimento só
-treina por inteiro. De cada um ficam a exposição (épocas, textos vistos, números treinados), a perda na validação
-a cada época e os acertos na validação e no teste, com os textos simples e os difíceis à parte. A diferença entre o
-modelo guardado e cada linha de base vem com o erro padrão pareado, por texto e por família.
-Um treino que já está no arquivo, com a mesma exposição, não se refaz; apague o arquivo para recomeçar.
+inteiro, só os dois últimos blocos, LoRA (com uma taxa maior, escolhida na validação) e do zero; o
+sentimento só treina por inteiro. De cada um ficam a exposição (épocas, textos vistos, números treinados), a
+perda na validação a cada época e os acertos na validação e no teste, com os textos simples e os difíceis à
+parte. A diferença entre o modelo guardado e cada linha de base vem com o erro padrão pareado, por texto e
+por família. Um treino que já está no arquivo, com a mesma exposição, não se refaz; apague o arquivo para
+recomeçar.
 """
 
 from __future__ import annotations
