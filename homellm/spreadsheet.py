@@ -1,11 +1,11 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
-# sha256 do que segue: 7e2843bc34957e2da703b314d62bcc0de0ab90d4536dad428a487976a8f6f66d
+# sha256 do que segue: f4c05e1848944866212a763d618624b8c0a524f266b6fcf098b98ed00400893c
 """Ler uma planilha de textos com rótulo, em CSV, e reparti-la por grupo.
 
 O capítulo 6 do livro constrói este módulo.
 
->>> deal_groups(list("aabbccdd"), ["sim"] * 4 + ["não"] * 4, seed=1)[:2]
-['validation', 'validation']
+>>> deal_groups(list("aabbcc"), ["sim", "não"] * 3)  # cada grupo inteiro num split
+['train', 'train', 'validation', 'validation', 'test', 'test']
 """
 
 from __future__ import annotations
