@@ -3,16 +3,19 @@
 uso: python bancada/classificadores.py spam-mini [--sementes 0 1 2] [--modelo PASTA] [--treinos NOME ...]
 
 Grava `data/modelos/NOME/medidas.json`. Os treinos seguem a receita do modelo, três sementes cada um: por
-inteiro, só os dois últimos blocos, e do zero; o sentimento só treina por inteiro. De cada um ficam a exposição
-(épocas e textos vistos) e os acertos na validação e no teste, com os textos simples e os difíceis à parte. A
-diferença entre o modelo guardado e cada linha de base vem com o erro padrão pareado, por texto e por família.
-Um treino que já está no arquivo, com a mesma exposição, não se refaz; apague o arquivo para recomeçar.
+inteiro, só os dois últimos blocos, LoRA (com uma taxa maior, escolhida na validação) e do zero; o
+sentimento só treina por inteiro. De cada um ficam a exposição (épocas, textos vistos, números treinados), a
+perda na validação a cada época e os acertos na validação e no teste, com os textos simples e os difíceis à
+parte. A diferença entre o modelo guardado e cada linha de base vem com o erro padrão pareado, por texto e
+por família. Um treino que já está no arquivo, com a mesma exposição, não se refaz; apague o arquivo para
+recomeçar.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,13 @@ from homellm.classification import (
     classification_report,
     load_classifier,
     predict,
+    set_trainable,
 )
 from homellm.corpus import LEVELS, Labeled, load_table
 from homellm.files import read_json, write_json
+from homellm.lora import low_rank
 from homellm.model import GPT
-from homellm.recipes import CLASSIFIERS, train_classifier
+from homellm.recipes import CLASSIFIERS, ClassifierRecipe, train_classifier
 from homellm.tokenizer import Tokenizer
 from homellm.weights import find_model, load_pretrained
 
@@ -40,6 +45,7 @@ BASELINES = {
     "TF-IDF, palavras": {"ngram_range": (1, 2)},
     "TF-IDF, letras": {"analyzer": "char_wb", "ngram_range": (2, 5)},
 }
+BASE, RANK, RATE_OF_LORA = "contos-mini", 8, 3e-3
 COMMON = Path(__file__).with_name("mensagens_comuns.json")  # escritas para a prova; nenhuma está no treino
 
 
@@ -69,27 +75,53 @@ def guesses(model: GPTClassifier, tokenizer: Tokenizer, rows: Sequence[Labeled])
 
 
 def baseline(rows: Sequence[Labeled], options: dict[str, Any]) -> Any:
-    counts = make_pipeline(TfidfVectorizer(sublinear_tf=True, **options), LogisticRegression(C=10, max_iter=1000))
+    vectorizer = TfidfVectorizer(sublinear_tf=True, **options)
+    counts = make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=1000))
     return counts.fit([row.texto for row in rows], [row.rotulo for row in rows])
 
 
-def trainings(name: str, path: Path, measures: dict[str, Any], seeds: list[int], chosen: list[str] | None) -> None:
+def trained_numbers(recipe: ClassifierRecipe, body: GPT, options: dict[str, int]) -> int:
+    """Quantos números o ajuste muda."""
+    model = GPTClassifier(body, len(recipe.labels), recipe.labels)
+    rank = options.get("lora_rank", 0)
+    set_trainable(model, 0 if rank else options.get("trainable_blocks"))
+    added = 0
+    if rank:
+        with low_rank(model.gpt.blocks, rank) as parts:
+            added = sum(p.numel() for p in parts)
+        set_trainable(model, 0)
+    return added + sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def trainings(
+    name: str, path: Path, measures: dict[str, Any], seeds: Sequence[int], chosen: Sequence[str] | None
+) -> None:
     """Os treinos que faltam; grava depois de cada um."""
     recipe = CLASSIFIERS[name]
     rows = {split: load_table(recipe.table, kind) for split, kind in SPLITS.items()}
-    seen = {"épocas": recipe.config.epochs, "textos": recipe.config.epochs * len(load_table(recipe.table, "train"))}
-    gpt, tokenizer = load_pretrained("contos-mini")
+    texts = len(load_table(recipe.table, "train"))
+    gpt, tokenizer = load_pretrained(BASE)
     torch.manual_seed(0)
-    ways: dict[str, tuple[GPT, dict[str, Any]]] = {"por inteiro": (gpt, {})}
+    ways: dict[str, tuple[GPT, dict[str, int]]] = {"por inteiro": (gpt, {})}
     if name == "spam-mini":
-        ways |= {"dois blocos": (gpt, {"trainable_blocks": 2}), "do zero": (GPT(gpt.config), {})}
+        ways |= {"dois blocos": (gpt, {"trainable_blocks": 2}), "LoRA": (gpt, {"lora_rank": RANK})}
+        ways["do zero"] = (GPT(gpt.config), {})
+    steps = -(-texts // recipe.batch_size)  # lotes por época, contado o último, menor
     for way, seed in ((way, seed) for seed in seeds for way in ways if chosen is None or way in chosen):
+        body, options = ways[way]
+        config = replace(recipe.config, eval_every=steps)
+        if "lora_rank" in options:
+            config = replace(config, learning_rate=RATE_OF_LORA)
+        seen = {"épocas": config.epochs, "textos": config.epochs * texts, "taxa": config.learning_rate}
+        seen["números"] = trained_numbers(recipe, body, options)
         done = measures.setdefault("treinos", {}).setdefault(way, [])
         if any(run["semente"] == seed and run["exposição"] == seen for run in done):
             continue
-        body, options = ways[way]
-        model, history = train_classifier(recipe, body, tokenizer, seed, progress=False, **options)
-        run = {"semente": seed, "exposição": seen, "segundos": round(history.seconds)}
+        tuned = replace(recipe, config=config)
+        model, history = train_classifier(tuned, body, tokenizer, seed, progress=False, **options)
+        losses = [round(loss, 4) for loss in history.val_loss[1:]]
+        run: dict[str, Any] = {"semente": seed, "exposição": seen, "segundos": round(history.seconds)}
+        run["perda na validação"] = losses
         for split, part in rows.items():
             run[split] = scores(part, guesses(model, tokenizer, part), recipe.labels)
         done.append(run)
@@ -110,7 +142,8 @@ def main() -> None:
     measures = read_json(path) if path.exists() else {}
     model, tokenizer = load_classifier(args.modelo or args.nome)
     base = {name: baseline(load_table(recipe.table, "train"), o) for name, o in BASELINES.items()}
-    measures |= {"modelo": {}, "linhas de base": {name: {} for name in base}, "modelo menos linha de base": {}}
+    measures |= {"modelo": {}, "modelo menos linha de base": {}}
+    measures["linhas de base"] = {name: {} for name in base}
     for split, kind in SPLITS.items():
         rows = load_table(recipe.table, kind)
         own = guesses(model, tokenizer, rows)
@@ -128,7 +161,8 @@ def main() -> None:
         "acertos": {name: sum(map(str.__eq__, found, labels)) for name, found in hits.items()},
     }
     write_json(path, measures)
-    print({k: v for k, v in measures.items() if k != "comuns"}, measures["comuns"]["acertos"], sep="\n", flush=True)
+    print(*(f"{k}: {v}" for k, v in measures.items() if k not in ("comuns", "treinos")), sep="\n")
+    print(measures["comuns"]["acertos"], flush=True)
     trainings(args.nome, path, measures, args.sementes, args.treinos)
 
 

@@ -47,7 +47,9 @@ Os módulos, cada um com a sua ajuda, como em `help("homellm.model")`:
     checkpoint      parar um treino e continuar
     distributed     um treino em várias GPUs
     weights         guardar, carregar, trocar com o Hugging Face
+    lora            ajustar com correções de posto baixo
     classification  classificar textos
+    spreadsheet     ler uma planilha de textos com rótulo
     instruction     responder: o ajuste com instruções e o chat
     judge           dar nota a respostas, com um modelo local
     pretrain        do arquivo de texto ao modelo guardado

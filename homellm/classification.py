@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
-# sha256 do que segue: 7f2a04afde598cfa4ddd9a59f776b83b217d376bad5be2db455799d89414b03f
+# sha256 do que segue: e2f53706da4fcc728484dcfdab18e75986622bc939fae44dcd6744ab7fec39af
 """Um GPT que classifica textos: muda a cabeça, e o resto é o mesmo.
 
 Formas: `B` textos por lote, `T` tokens do mais longo deles, `C` emb_dim, `K` classes. O
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from homellm.data import LengthBatches
+from homellm.lora import low_rank
 from homellm.model import GPTConfig, LanguageModel, device_of, eval_mode, unwrap
+from homellm.plots import br
 from homellm.tokenizer import BPETokenizer, Tokenizer, encode_text, end_id
 from homellm.training import Batch, History, TrainConfig, train
 from homellm.weights import (
@@ -72,11 +75,12 @@ class Report:
         width = max(8, *map(len, self.labels))
         lines = [f"{'':{width}}  precisão  cobertura     F1  textos"]
         for n, label in enumerate(self.labels):
-            rates = (
-                f"{self.precision[n]:8.3f}  {self.recall[n]:9.3f}  {self.f1[n]:5.3f}"
-            )
-            lines.append(f"{label:{width}}  {rates}  {self.support[n]:6}")
-        lines.append(f"acurácia {self.accuracy:.3f}, F1 médio {self.macro_f1:.3f}")
+            rates = (br(x[n], 3) for x in (self.precision, self.recall, self.f1))
+            row = "{:>8}  {:>9}  {:>5}".format(*rates)
+            lines.append(f"{label:{width}}  {row}  {br(self.support[n]):>6}")
+        lines.append(
+            f"acurácia {br(self.accuracy, 3)}, F1 médio {br(self.macro_f1, 3)}"
+        )
         return "\n".join(lines)
 
 
@@ -85,6 +89,21 @@ def _class_numbers(labels: Sequence[str]) -> dict[str, int]:
     if len(set(labels)) != len(labels):
         raise ValueError(f"labels={tuple(labels)}: há nome repetido")
     return {label: n for n, label in enumerate(labels)}
+
+
+def _check_pairs(
+    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Recusa o que não casa um para um, o que está vazio e o rótulo desconhecido."""
+    if len(truth) != len(predicted):
+        raise ValueError(
+            f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um "
+            "para um"
+        )
+    if len(truth) == 0:
+        raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
+    if unknown := sorted({*truth, *predicted} - {*labels}):
+        raise ValueError(f"rótulos desconhecidos: {unknown}; use os de {tuple(labels)}")
 
 
 def classification_report(
@@ -100,16 +119,8 @@ def classification_report(
     [[1 1]
      [0 1]]
     """
-    if len(truth) != len(predicted):
-        raise ValueError(
-            f"são {len(truth)} verdadeiros e {len(predicted)} previstos; esperava um "
-            "para um"
-        )
-    if len(truth) == 0:
-        raise ValueError("não há o que comparar: nenhum rótulo verdadeiro")
     position = _class_numbers(labels)
-    if unknown := sorted({*truth, *predicted} - {*labels}):
-        raise ValueError(f"rótulos desconhecidos: {unknown}; use os de {tuple(labels)}")
+    _check_pairs(truth, predicted, labels)
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
     for true, guess in zip(truth, predicted, strict=True):
         confusion[position[true], position[guess]] += 1
@@ -151,6 +162,25 @@ def _texts(texts: Iterable[str]) -> list[str]:
     return listed
 
 
+def _classes(
+    texts: Sequence[str], rotulos: Sequence[str], labels: Sequence[str]
+) -> list[int]:
+    """O número da classe de cada texto; recusa o que não casa e o desconhecido."""
+    if len(texts) != len(rotulos):
+        raise ValueError(
+            f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um"
+        )
+    if len(texts) == 0:
+        raise ValueError("não há nenhum texto; confira o filtro que os escolheu")
+    position = _class_numbers(labels)
+    for n, rotulo in enumerate(rotulos):
+        if rotulo not in position:
+            raise ValueError(
+                f"texto {n}: rótulo {rotulo!r} desconhecido; use um de {tuple(labels)}"
+            )
+    return [position[rotulo] for rotulo in rotulos]
+
+
 class ClassificationDataset(Dataset):
     """Textos em ids, com a classe de cada um. Item: `(ids, classe)`, `(T,)` e int.
 
@@ -169,22 +199,9 @@ class ClassificationDataset(Dataset):
         tokenizer: Tokenizer,
         max_length: int,
     ) -> None:
-        if len(texts) != len(rotulos):
-            raise ValueError(
-                f"são {len(texts)} textos e {len(rotulos)} rótulos; esperava um para um"
-            )
-        if len(texts) == 0:
-            raise ValueError("não há texto algum; confira o filtro que os escolheu")
-        self.labels, position = tuple(labels), _class_numbers(labels)
-        for n, rotulo in enumerate(rotulos):
-            if rotulo not in position:
-                raise ValueError(
-                    f"texto {n}: rótulo {rotulo!r} desconhecido; use um de "
-                    f"{tuple(labels)}"
-                )
+        self.labels, self.classes = tuple(labels), _classes(texts, rotulos, labels)
         rows = (encode_framed(tokenizer, text, max_length) for text in _texts(texts))
         self.ids = [torch.tensor(row) for row in rows]
-        self.classes = [position[rotulo] for rotulo in rotulos]
         self.lengths = [len(ids) for ids in self.ids]
 
     def __len__(self) -> int:
@@ -236,6 +253,26 @@ def create_classification_loader(
     )
 
 
+def _names(n_classes: int, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """Os nomes das classes, todos diferentes; sem nomes, "0", "1", …"""
+    if n_classes < 2:
+        raise ValueError(f"n_classes={n_classes}: para classificar, ao menos 2")
+    names = tuple(labels if labels is not None else map(str, range(n_classes)))
+    if len(set(names)) != n_classes or len(names) != n_classes:
+        raise ValueError(f"labels={names}: esperava {n_classes} nomes diferentes")
+    return names
+
+
+def _check_lengths(ids: torch.Tensor, lengths: torch.Tensor) -> None:
+    """Recusa comprimentos que não são um de 1 a T por linha."""
+    inside = lengths.shape == ids.shape[:1] and 1 <= lengths.min()
+    if not inside or lengths.max() > ids.shape[1]:
+        raise ValueError(
+            f"lengths={lengths.tolist()}: esperava um de 1 a T por linha de "
+            f"{tuple(ids.shape)}"
+        )
+
+
 class GPTClassifier(nn.Module):
     """Um modelo de linguagem com outra cabeça: `n_classes` notas do último token.
 
@@ -253,14 +290,7 @@ class GPTClassifier(nn.Module):
         self, gpt: LanguageModel, n_classes: int, labels: Sequence[str] | None = None
     ) -> None:
         super().__init__()
-        if n_classes < 2:
-            raise ValueError(f"n_classes={n_classes}: para classificar, ao menos 2")
-        names = labels if labels is not None else [str(n) for n in range(n_classes)]
-        self.labels = tuple(names)
-        if len(set(self.labels)) != n_classes or len(self.labels) != n_classes:
-            raise ValueError(
-                f"labels={self.labels}: esperava {n_classes} nomes diferentes"
-            )
+        self.labels = _names(n_classes, labels)
         self.gpt = copy.deepcopy(unwrap(gpt))
         like = next(self.gpt.parameters())
         with torch.no_grad():
@@ -276,12 +306,7 @@ class GPTClassifier(nn.Module):
 
         Erros: os de `features`, e `ValueError` se há comprimento fora de 1 a T.
         """
-        inside = lengths.shape == ids.shape[:1] and 1 <= lengths.min()
-        if not inside or lengths.max() > ids.shape[1]:
-            raise ValueError(
-                f"lengths={lengths.tolist()}: esperava um de 1 a T por linha de "
-                f"{tuple(ids.shape)}"
-            )
+        _check_lengths(ids, lengths)
         x = self.gpt.features(ids)  # (B, T, C)
         last = x[torch.arange(len(ids), device=ids.device), lengths - 1]  # (B, C)
         return self.gpt.head(last)
@@ -372,6 +397,22 @@ def classification_loss(
     return F.cross_entropy(model(ids, lengths).float(), classes)
 
 
+def _blocks(model: GPTClassifier, wanted: int) -> tuple[nn.Module, nn.ModuleList]:
+    """A última normalização e os blocos do corpo; recusa se não há tantos."""
+    parts = getattr(model.gpt, "blocks", None)
+    norm = getattr(model.gpt, "norm", None)
+    if parts is None or norm is None:
+        raise ValueError(
+            f"blocks={wanted}: {type(model.gpt).__name__} não tem blocks e norm, e só "
+            "se pode ajustar por inteiro, com blocks=None"
+        )
+    if not 0 <= wanted <= len(parts):
+        raise ValueError(
+            f"blocks={wanted}: use de 0 a {len(parts)}, os que o modelo tem, ou None"
+        )
+    return norm, parts
+
+
 def set_trainable(model: GPTClassifier, blocks: int | None) -> None:
     """Deixa treinar a cabeça, a última normalização e os últimos `blocks` blocos.
 
@@ -380,20 +421,33 @@ def set_trainable(model: GPTClassifier, blocks: int | None) -> None:
     if blocks is None:
         model.requires_grad_(True)
         return
-    parts = getattr(model.gpt, "blocks", None)
-    norm = getattr(model.gpt, "norm", None)
-    if parts is None or norm is None:
-        raise ValueError(
-            f"blocks={blocks}: {type(model.gpt).__name__} não tem blocks e norm, e só "
-            "se pode ajustar por inteiro, com blocks=None"
-        )
-    if not 0 <= blocks <= len(parts):
-        raise ValueError(
-            f"blocks={blocks}: use de 0 a {len(parts)}, os que o modelo tem, ou None"
-        )
+    norm, parts = _blocks(model, blocks)
     model.requires_grad_(False)
     for part in (model.gpt.head, norm, *parts[len(parts) - blocks :]):
         part.requires_grad_(True)
+
+
+def _check_tuning(
+    model: GPTClassifier,
+    datasets: Sequence[ClassificationDataset | None],
+    token_noise: float,
+    trainable_blocks: int | None,
+    lora_rank: int,
+) -> None:
+    """Recusa um ajuste que não faz sentido."""
+    if not 0 <= token_noise < 1:
+        raise ValueError(f"token_noise={token_noise}: precisa estar em [0, 1)")
+    if lora_rank < 0 or (lora_rank and trainable_blocks is not None):
+        raise ValueError(
+            f"lora_rank={lora_rank}, trainable_blocks={trainable_blocks}: use um "
+            "posto de 0 em diante, e um dos dois de cada vez"
+        )
+    for data in datasets:
+        if data is not None and data.labels != model.labels:
+            raise ValueError(
+                f"os dados têm as classes {data.labels}, e o modelo, {model.labels}; "
+                "use a mesma ordem"
+            )
 
 
 def finetune_classifier(
@@ -404,31 +458,30 @@ def finetune_classifier(
     *,
     batch_size: int = 32,
     trainable_blocks: int | None = None,
+    lora_rank: int = 0,
     token_noise: float = 0.0,
     **options: Any,
 ) -> History:
     """Ajusta o classificador pelo laço `homellm.training.train`; devolve a história.
 
     `trainable_blocks` é o de `set_trainable`: `None` ajusta tudo, 0 só a cabeça e a
-    última normalização. `token_noise` é a fração de tokens trocados
-    (`add_token_noise`). Com a mesma semente em `config`, os lotes são os mesmos.
-    `options` são as de `train`. O modelo fica em modo de avaliação.
+    última normalização. Com `lora_rank`, as matrizes dos blocos ficam paradas e treinam
+    correções desse posto (`homellm.lora`), somadas a elas no fim. `token_noise` é a
+    fração de tokens trocados (`add_token_noise`). Com a mesma semente em `config`, os
+    lotes são os mesmos. `options` são as de `train`. O modelo fica em modo de
+    avaliação.
 
     Erros: os de `set_trainable` e de `train`, e `ValueError` se `token_noise` não está
-    em [0, 1), ou se as classes dos dados não são as do modelo, na mesma ordem.
+    em [0, 1), se vêm `lora_rank` e `trainable_blocks`, ou se as classes dos dados não
+    são as do modelo, na mesma ordem.
     """
-    if not 0 <= token_noise < 1:
-        raise ValueError(f"token_noise={token_noise}: precisa estar em [0, 1)")
-    for data in (train_data, val_data):
-        if data is not None and data.labels != model.labels:
-            raise ValueError(
-                f"os dados têm as classes {data.labels}, e o modelo, {model.labels}; "
-                "use a mesma ordem"
-            )
+    _check_tuning(
+        model, (train_data, val_data), token_noise, trainable_blocks, lora_rank
+    )
     config = config or TrainConfig(
         epochs=4, learning_rate=1e-3, warmup_steps=20, final_lr=0.02
     )
-    set_trainable(model, trainable_blocks)
+    set_trainable(model, 0 if lora_rank else trainable_blocks)
     train_loader = create_classification_loader(
         train_data, batch_size, seed=config.seed
     )
@@ -436,7 +489,10 @@ def finetune_classifier(
     if val_data is not None:  # lotes de tamanho parecido, e os mesmos em toda avaliação
         val_loader = list(create_classification_loader(val_data, batch_size))
     loss_fn = partial(classification_loss, token_noise=token_noise)
-    history = train(model, train_loader, val_loader, config, loss_fn=loss_fn, **options)
+    with low_rank(model.gpt.blocks, lora_rank) if lora_rank else nullcontext():
+        history = train(
+            model, train_loader, val_loader, config, loss_fn=loss_fn, **options
+        )
     model.eval()
     return history
 
@@ -462,18 +518,8 @@ def save_classifier(
     write_folder(folder, inner, tokenizer, description, dtype)
 
 
-def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPETokenizer]:
-    """O classificador, em fp32 e em modo de avaliação, e o seu tokenizer.
-
-    Aceita uma pasta de `save_classifier`, ou o nome de um que vem com o pacote:
-    `"spam-mini"`, `"sentimento-mini"`.
-
-    Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
-    estragados, não casam, ou são de um modelo de linguagem; `OSError` se não se
-    consegue ler.
-    """
-    folder = find_model(name_or_folder)
-    description, path = read_description(folder), folder / "config.json"
+def _empty_classifier(path: Path, description: dict[str, Any]) -> GPTClassifier:
+    """A rede que a descrição manda, com pesos quaisquer."""
     labels = description.get("labels")
     if labels is None:
         raise ValueError(
@@ -486,15 +532,36 @@ def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPEToken
         )
     gpt = build_gpt(path, description.get("model"))
     try:
-        model = GPTClassifier(gpt, len(labels), labels)
+        return GPTClassifier(gpt, len(labels), labels)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    read_weights(folder, model)
-    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+
+
+def _check_tokenizer(
+    folder: Path, tokenizer: BPETokenizer, model: GPTClassifier
+) -> None:
+    """Recusa um tokenizer que não é o do modelo."""
     try:
         check_pair(tokenizer, model.gpt.config.vocab_size)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
+
+
+def load_classifier(name_or_folder: str | Path) -> tuple[GPTClassifier, BPETokenizer]:
+    """O classificador, em fp32 e em modo de avaliação, e o seu tokenizer.
+
+    Aceita uma pasta de `save_classifier`, ou o nome de um que vem com o pacote:
+    `"spam-mini"`, `"sentimento-mini"`.
+
+    Erros: `FileNotFoundError` se não há tal modelo; `ValueError` se os arquivos estão
+    estragados, não casam, ou são de um modelo de linguagem; `OSError` se não se
+    consegue ler.
+    """
+    folder = find_model(name_or_folder)
+    model = _empty_classifier(folder / "config.json", read_description(folder))
+    read_weights(folder, model)
+    tokenizer = BPETokenizer.load(folder / "tokenizer.json")
+    _check_tokenizer(folder, tokenizer, model)
     return model.eval(), tokenizer
 
 

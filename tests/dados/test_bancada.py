@@ -248,11 +248,16 @@ def test_acertos_por_nivel_e_diferenca_pareada_a_mao():
 def test_medidas_gravadas_dos_classificadores(nome):
     medidas = json.loads((REPO / f"data/modelos/{nome}/medidas.json").read_text("utf-8"))
     treinos = medidas["treinos"]
-    feitos = {"por inteiro", "dois blocos", "do zero"} if nome == "spam-mini" else {"por inteiro"}
-    assert set(treinos) == feitos
+    modos = {"por inteiro", "dois blocos", "LoRA", "do zero"}
+    assert set(treinos) == (modos if nome == "spam-mini" else {"por inteiro"})
+    inteiro = treinos["por inteiro"][0]["exposição"]
     for corridas in treinos.values():
         assert [corrida["semente"] for corrida in corridas] == [0, 1, 2]
-        assert all(corrida["exposição"] == treinos["por inteiro"][0]["exposição"] for corrida in corridas)
+        for corrida in corridas:  # a mesma exposição em todos os modos
+            vista = corrida["exposição"]
+            assert all(vista[campo] == inteiro[campo] for campo in ("épocas", "textos"))
+            assert vista["números"] <= inteiro["números"]
+            assert len(corrida["perda na validação"]) == vista["épocas"]
     cartao = (REPO / f"data/modelos/{nome}/README.md").read_text("utf-8")
     for quem in (medidas["modelo"], *medidas["linhas de base"].values()):
         for nivel in ("acurácia", "simples", "dificil"):

@@ -99,7 +99,7 @@ def test_o_dataset_guarda_ids_e_classes() -> None:
     ("texts", "names", "message"),
     [
         (["a", "b"], ["spam"], "2 textos e 1 rótulos"),
-        ([], [], "não há texto algum"),
+        ([], [], "não há nenhum texto"),
         (["a", "b"], ["ham", "Spam"], "texto 1: rótulo 'Spam' desconhecido"),
     ],
 )
@@ -391,7 +391,7 @@ def test_as_medidas_sao_as_do_scikit_learn(case) -> None:
 
 def test_o_relatorio_impresso_traz_os_nomes_e_os_numeros() -> None:
     text = str(classification_report(["ham", "ham", "spam"], ["ham", "spam", "spam"], LABELS))
-    assert "acurácia 0.667" in text and "ham          1.000      0.500  0.667       2" in text
+    assert "acurácia 0,667" in text and "ham          1,000      0,500  0,667       2" in text
 
 
 @pytest.mark.parametrize(
@@ -468,6 +468,28 @@ def test_predict_recusa_o_que_nao_e_lista_de_textos() -> None:
 def test_predict_desliga_o_dropout_e_devolve_o_modo() -> None:
     model = GPTClassifier(tiny_gpt(dropout=0.5), 2).train()
     assert predict(model, TOKENIZER, TEXTS) == predict(model, TOKENIZER, TEXTS) and model.training
+
+
+def test_o_lora_ajusta_as_matrizes_num_posto_so_e_o_resto_do_corpo_fica() -> None:
+    model = GPTClassifier(tiny_gpt(), 2, LABELS)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    config = TrainConfig(epochs=2, learning_rate=0.05)
+    finetune_classifier(model, dataset(), config=config, lora_rank=1, progress=False)
+    after = model.state_dict()
+    assert sorted(after) == sorted(before)
+    for name, tensor in after.items():
+        change = tensor - before[name]
+        if ".blocks." in name and name.endswith("weight") and tensor.dim() == 2:
+            assert int(torch.linalg.matrix_rank(change, rtol=1e-4)) == 1, name
+        elif "head" not in name and not name.startswith("gpt.norm"):
+            assert not change.any(), name
+    assert not torch.equal(after["gpt.head.weight"], before["gpt.head.weight"])
+
+
+@pytest.mark.parametrize("options", [{"lora_rank": -1}, {"lora_rank": 2, "trainable_blocks": 1}])
+def test_posto_e_blocos_sao_um_de_cada_vez(options) -> None:
+    with pytest.raises(ValueError, match="um dos dois de cada vez"):
+        finetune_classifier(tiny(), dataset(), progress=False, **options)
 
 
 def test_as_classes_dos_dados_sao_as_do_modelo_na_mesma_ordem() -> None:
