@@ -15,7 +15,8 @@ from ferramentas.caderno import le_caderno
 from ferramentas.livro import PACOTE, ErroDoLivro, le_texto
 
 FIGURA = {"figura", "legenda", "alt"}
-OPCOES = {"tangle", "tags"} | FIGURA
+OPCOES = {"tangle", "tags", "resumo"} | FIGURA
+RESUMO = 70  # letras do resumo de uma célula recolhida: cabe numa linha do site, e em duas no celular
 ETIQUETAS = {"hide-input", "hide-output", "hide-cell", "remove-cell", "remove-input", "no-colab"}
 LITERAIS = {
     "code-cell",
@@ -48,6 +49,18 @@ class Celula:
         return None if destino is None else str(destino)
 
     @property
+    def etiquetas(self) -> set[str]:
+        """As etiquetas de `tags` ("hide-input")."""
+        etiquetas = self.opcoes.get("tags") or []
+        return set(map(str, etiquetas)) if isinstance(etiquetas, list) else set()
+
+    @property
+    def resumo(self) -> str | None:
+        """O que faz a célula recolhida ("confere o arquivo"), ou `None` se ela fica aberta."""
+        resumo = self.opcoes.get("resumo")
+        return None if resumo is None else str(resumo)
+
+    @property
     def modulo(self) -> str | None:
         """Nome do módulo a que a célula pertence ("tokenizer"), ou `None`."""
         return None if self.destino is None else Path(self.destino).stem
@@ -62,6 +75,16 @@ class Celula:
                 f"{self.pagina}:{linha}: a célula não é Python puro ({erro.msg}); "
                 "corrija-a (sem comandos % ou !)"
             ) from erro
+
+
+def rotulo_do_resumo(fonte: str, resumo: str) -> str:
+    """O que se lê no lugar da célula recolhida: quantas linhas tem e o que fazem.
+
+    >>> rotulo_do_resumo("a = 1\n\nb = 2\n", "põe dois números")
+    '3 linhas: põe dois números'
+    """
+    n = len(fonte.strip("\n").split("\n"))
+    return f"{n} {'linha' if n == 1 else 'linhas'}: {resumo}"
 
 
 @cache  # cada célula é analisada por várias ferramentas
@@ -276,7 +299,41 @@ def _confere_opcoes(celula: Celula) -> None:
                 f"{celula.lugar}: célula que vai para o pacote fica à vista do leitor; "
                 f"tire {', '.join(escondem)}"
             )
+    if "resumo" in opcoes:
+        _confere_o_resumo(celula)
     da_figura = {nome for nome in FIGURA if str(opcoes.get(nome) or "").strip()}
     if FIGURA & opcoes.keys() and da_figura != FIGURA:
         faltam = ", ".join(sorted(FIGURA - da_figura))
         raise ErroDoLivro(f"{celula.lugar}: célula de figura sem {faltam}; as três opções andam juntas")
+
+
+def _confere_o_resumo(celula: Celula) -> None:
+    """O resumo é uma frase curta, de texto simples, e a célula dele não se recolhe de outro jeito."""
+    resumo = celula.opcoes["resumo"]
+    if not isinstance(resumo, str) or not resumo.strip():
+        raise ErroDoLivro(
+            f"{celula.lugar}: `resumo` diz, numa frase, o que a célula faz, e veio {resumo!r}; "
+            "escreva, por exemplo, `:resumo: confere o arquivo e diz a linha do erro`"
+        )
+    if len(resumo) > RESUMO:
+        raise ErroDoLivro(
+            f"{celula.lugar}: resumo de {len(resumo)} letras; ele vai até {RESUMO}: diga só o que a célula faz"
+        )
+    if marcas := sorted(set(re.findall(r"[`*_{}$<>\[\]]", resumo))):
+        raise ErroDoLivro(
+            f"{celula.lugar}: o resumo é texto simples, e tem {' '.join(marcas)}; escreva-o sem marcação"
+        )
+    if resumo.endswith((".", ":", ";")) or re.match(r"\d+ linhas?\b", resumo):
+        raise ErroDoLivro(
+            f"{celula.lugar}: o resumo não começa pelo número de linhas, que se conta sozinho, nem acaba em "
+            "ponto; escreva só o que a célula faz"
+        )
+    if outras := sorted(celula.etiquetas - {"no-colab"}):
+        raise ErroDoLivro(
+            f"{celula.lugar}: o resumo já recolhe a célula; tire {', '.join(outras)} das etiquetas, ou o resumo"
+        )
+    if FIGURA & celula.opcoes.keys():
+        raise ErroDoLivro(
+            f"{celula.lugar}: a célula de uma figura já tem legenda; recolha-a com `:tags: [hide-input]`, "
+            "sem resumo"
+        )

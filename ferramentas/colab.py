@@ -22,6 +22,7 @@ from sphinx.util.build_phase import BuildPhase
 from sphinx.util.tags import Tags
 
 from ferramentas.caderno import escreve_caderno, le_caderno
+from ferramentas.celulas import rotulo_do_resumo
 from ferramentas.livro import RAIZ, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
 
@@ -447,8 +448,13 @@ class ConstrutorColab(Builder):
                     continue
                 fecha_texto()
                 corpo, meta = celula.source, {"tags": etiquetas} if etiquetas else {}
-                if {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(etiquetas):
-                    corpo, meta["cellView"] = f"#@title Código (clique para ver)\n{corpo}", "form"
+                titulo = None
+                if resumo := celula.metadata.get("resumo"):
+                    titulo = rotulo_do_resumo(corpo, str(resumo))
+                elif {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(etiquetas):
+                    titulo = "Código (clique para ver)"
+                if titulo:
+                    corpo, meta["cellView"] = f"#@title {titulo}\n{corpo}", "form"
                 celulas.append(celula_de_codigo(corpo, f"codigo-{i}", meta))
 
         site = enderecos().pagina(docname)

@@ -26,6 +26,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import exercise_enumerable_node
 
 from ferramentas import citacao
+from ferramentas.celulas import rotulo_do_resumo
 from ferramentas.livro import RAIZ, caminho_do_caderno, enderecos
 from ferramentas.versao import versao
 
@@ -100,13 +101,21 @@ def _fala_portugues(app: Sphinx) -> None:
 
 
 class CelulaRecolhida(SphinxTransform):
-    """«Mostrar o código» e «Ocultar o código» nas células recolhidas."""
+    """“Mostrar o código” e “Ocultar o código” nas células recolhidas; o resumo, nas que o têm.
+
+    Quem recolhe é o `<details>` do HTML: sem JavaScript, abre e fecha do mesmo jeito.
+    """
 
     default_priority = 399
 
     def apply(self, **_: object) -> None:
         for celula in self.document.findall(nodes.container):
-            if modo := celula.get("hide_mode"):
+            if resumo := (celula.get("cell_metadata") or {}).get("resumo"):
+                fonte = next(celula.findall(nodes.literal_block)).astext()
+                celula["hide_mode"] = "input"
+                celula["prompt_show"] = celula["prompt_hide"] = rotulo_do_resumo(fonte, str(resumo))
+                celula["classes"].append("com-resumo")
+            elif modo := celula.get("hide_mode"):
                 celula["prompt_show"] = f"Mostrar {RECOLHIDAS[modo]}"
                 celula["prompt_hide"] = f"Ocultar {RECOLHIDAS[modo]}"
 

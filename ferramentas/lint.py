@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import estrutura
+from ferramentas import estrutura, lingua
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
@@ -76,9 +76,11 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         queixas += estrutura.glossario(texto, pagina)
     queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
     queixas += estrutura.bibliografia(raiz)
+    queixas += lingua.da_prosa(raiz)
     if not inteiro:  # o que uma página importa pode nascer no que não se leu
         return queixas
     queixas += _ao_importar(celulas)
+    queixas += lingua.das_celulas(celulas, raiz)
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
     queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
     return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]
@@ -277,7 +279,7 @@ def _importacoes(celulas: list[Celula]) -> Iterator[tuple[str, str]]:
 
 
 def _cadeia(grafo: Grafo, caminho: list[str]) -> str:
-    """«homellm.a, que importa homellm.b (book/x.md:3), que importa …»."""
+    """“homellm.a, que importa homellm.b (book/x.md:3), que importa …”."""
     partes = [f"{PACOTE}.{caminho[0]}"]
     for de, para in itertools.pairwise(caminho):
         partes.append(f"que importa {PACOTE}.{para} ({grafo.setas[de][para]})")
