@@ -27,11 +27,12 @@ def pequeno(monkeypatch):
     monkeypatch.setattr(treina, "DIALOGUES", 40)
     curto = replace(treina.STORY_TRAINING, precision="fp32", warmup_steps=1, eval_every=2, eval_batches=1)
     monkeypatch.setattr(treina, "STORY_TRAINING", replace(curto, max_steps=4))
+    monkeypatch.setattr(treina, "FIRST_TRAINING", replace(curto, max_steps=2))
     monkeypatch.setattr(treina, "CHAT_TRAINING", replace(curto, max_steps=3))
     total = treina.stories
     monkeypatch.setattr(treina, "stories", lambda n, *a, **k: total(min(n, 40), *a, **k))
     conversas = treina.conversations
-    monkeypatch.setattr(treina, "conversations", lambda n, *a: conversas(min(n, 40), *a))
+    monkeypatch.setattr(treina, "conversations", lambda n, *a, **k: conversas(min(n, 40), *a, **k))
 
 
 def test_as_duas_receitas_dao_modelos(pequeno, tmp_path, capsys):
@@ -160,7 +161,7 @@ def test_fora_das_matrizes_o_muon_e_o_adam():
     torch.manual_seed(0)
     nosso = torch.nn.Embedding(5, 3)
     deles = torch.nn.Parameter(nosso.weight.detach().clone())
-    oraculo = torch.optim.Adam([deles], lr=0.003, betas=(0.9, 0.98))
+    oraculo = torch.optim.Adam([deles], lr=0.01, betas=(0.9, 0.98))
     otimizador = Muon(nosso, lr=0.02)
     for _ in range(4):
         nosso.weight.grad = torch.randn(5, 3)

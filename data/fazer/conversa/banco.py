@@ -13,7 +13,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,12 @@ class Bank:
     def held_out(self) -> frozenset[str]:
         """Os pedidos que o treino não pode conter, normalizados."""
         return frozenset(family_key(a) for a, s in self.splits.items() if s != "train")
+
+    def first_lessons(self) -> Bank:
+        """O mesmo banco, com os pesos da primeira fase do treino."""
+        first = self.weights["primeiro"]
+        chances = {**self.weights["chances"], **first["chances"]}
+        return replace(self, weights={**self.weights, **first, "chances": chances})
 
     def asks(self, intent: str, split: Split) -> tuple[str, ...]:
         """Os pedidos de uma intenção num split."""

@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, model: nn.Module, lr: float = 0.02, adam_ratio: float = 0.15,
+        self, model: nn.Module, lr: float = 0.02, adam_ratio: float = 0.5,
         weight_decay: float = 0.1,
     ) -> None:  # fmt: skip
         tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}

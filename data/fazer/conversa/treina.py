@@ -38,16 +38,15 @@ from .familias import family_key
 from .historias import Split, compose_story, load
 from .muon import Muon
 
-SIZES = GPTConfig(
-    vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6
-)
-STORIES, DIALOGUES = 40_000, 120_000
+SIZES = GPTConfig(vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6)
+STORIES, LESSONS, DIALOGUES = 40_000, 50_000, 160_000
 BATCH = 2048  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=0.02, warmup_steps=100, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
-CHAT_TRAINING = replace(STORY_TRAINING, max_steps=6500)
+FIRST_TRAINING = replace(STORY_TRAINING, epochs=2, final_lr=1.0)
+CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
@@ -108,11 +107,15 @@ def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> st
     return left if known else turn.user
 
 
-def conversations(count: int, split: Split = "train") -> list[Dialogue]:
-    """`count` conversas do split, como registros do ajuste; no treino, com falhas."""
-    rng, made = random.Random(f"falhas:{SEEDS[split]}"), []
-    forbidden = Bank.load().held_out
-    for dialogue in dialogues(SEEDS[split], count, split):
+def conversations(count: int, split: Split = "train", lessons: bool = False) -> list[Dialogue]:
+    """`count` conversas do split, como registros do ajuste; no treino, com falhas.
+
+    Com `lessons`, são as da primeira fase: curtas, do que tem uma resposta certa.
+    """
+    rng, made, bank = random.Random(f"falhas:{SEEDS[split]}:{lessons}"), [], Bank.load()
+    forbidden = bank.held_out
+    options = {"bank": bank.first_lessons()} if lessons else {}
+    for dialogue in dialogues(SEEDS[split], count, split, **options):
         turns = tuple(
             (_drop_words(rng, t, forbidden) if split == "train" else t.user, t.assistant)
             for t in dialogue.turns
@@ -183,6 +186,8 @@ def train_stories(output: Path) -> History:
 def train_chat(output: Path) -> History:
     """O treino do `conversa-mini`, do zero, por conversas todas diferentes.
 
+    São duas fases: primeiro só o que tem uma resposta certa (capitais, contas, palavras e
+    o que a pessoa contou de si), em que a rede aprende a copiar e a procurar; depois, tudo.
     A perda cobra também o pedido: no mesmo passo, o modelo aprende a língua de quem
     pergunta.
     """
@@ -195,19 +200,22 @@ def train_chat(output: Path) -> History:
         for ask in ("oi, tudo bem?", "qual a capital da bahia", "quanto é 7 + 5?"):
             print(f"passo {step}: {ask} — {respond(model, tokenizer, ask)}", flush=True)
 
-    rows, held_out = conversations(DIALOGUES), conversations(400, "validation")
-    with quick():
-        history = finetune_instructions(
-            model, tokenizer, rows, held_out, CHAT_TRAINING, batch_tokens=BATCH,
-            response_only=False, checkpoint=output / "treino.safetensors", resume=True,
-            on_eval=report,
-        )  # fmt: skip
+    held_out = conversations(400, "validation")
+    phases = {"licoes": (LESSONS, FIRST_TRAINING), "tudo": (DIALOGUES, CHAT_TRAINING)}
+    for name, (count, config) in phases.items():
+        rows = conversations(count, lessons=name == "licoes")
+        with quick():
+            history = finetune_instructions(
+                model, tokenizer, rows, held_out, config, batch_tokens=BATCH,
+                response_only=False, checkpoint=output / f"{name}.safetensors",
+                resume=True, on_eval=report,
+            )  # fmt: skip
+        if history.interrupted:
+            break
     return _finish(model, tokenizer, output, history)
 
 
-def _finish(
-    model: LanguageModel, tokenizer: BPETokenizer, output: Path, history: History
-) -> History:
+def _finish(model: LanguageModel, tokenizer: BPETokenizer, output: Path, history: History) -> History:
     """Guarda o modelo, se o treino chegou ao fim, e diz a última perda."""
     if history.interrupted:
         print("interrompido; chame de novo com os mesmos argumentos para continuar")
