@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))  # `data` não é do pacote
 
 from data.fazer.conversa.treina import (  # noqa: E402
     BATCH,
-    CHAT_TRAINING,
     SIZES,
+    STORY_TRAINING,
     conversations,
     quick,
 )
@@ -45,8 +45,8 @@ from homellm.weights import load_pretrained  # noqa: E402
 
 CONVERSATIONS, HELD_OUT = 16_000, 400
 SIDES = {  # só a resposta?, otimizador, taxa
-    "só a resposta": (True, "Muon", CHAT_TRAINING.learning_rate),
-    "tudo": (False, "Muon", CHAT_TRAINING.learning_rate),
+    "só a resposta": (True, "Muon", STORY_TRAINING.learning_rate),
+    "tudo": (False, "Muon", STORY_TRAINING.learning_rate),
     "AdamW, só a resposta": (True, "AdamW", 3e-3),
 }
 Item = tuple[Tensor, Tensor]
@@ -89,7 +89,7 @@ def run(side: str, seed: int) -> dict[str, list[float]]:
             measured[name].append(value)
 
     config: TrainConfig = replace(
-        CHAT_TRAINING, learning_rate=rate, max_steps=None, epochs=1, eval_every=100, seed=seed
+        STORY_TRAINING, learning_rate=rate, max_steps=None, epochs=1, eval_every=100, seed=seed
     )
     with quick():
         if optimizer == "AdamW":
