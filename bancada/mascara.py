@@ -1,11 +1,12 @@
-"""A máscara importa? Dois treinos do zero nas mesmas conversas, um que cobra só a resposta e um que cobra tudo.
+"""A máscara importa? Dois treinos do zero nas mesmas conversas: um cobra só a resposta, o outro cobra tudo.
 
 uso: python bancada/mascara.py [--semente 0]
 
 São 16 mil conversas do Seu Gota (1,8 milhão de tokens), uma passada, no tamanho e com a receita do
-`conversa-mini`. Os pesos do começo e a ordem dos lotes são os mesmos. As perdas da resposta e do pedido se medem
-à parte, em conversas de validação. Um terceiro treino, com AdamW e só a resposta, mostra o que o Muon adianta.
-Grava em `data/mascara.json`, que o capítulo 7 lê. Num núcleo livre, cada treino demora uns seis minutos.
+`conversa-mini`. Os pesos do começo e a ordem dos lotes são os mesmos. As perdas da resposta e do pedido se
+medem à parte, em conversas de validação. Um terceiro treino, com AdamW e só a resposta, mostra o que o Muon
+adianta. Grava em `data/mascara.json`, que o capítulo 7 lê. Num núcleo livre, cada treino demora uns seis
+minutos.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from homellm.instruction import (  # noqa: E402
     collate_instructions,
     finetune_instructions,
 )
-from homellm.model import GPT, device_of  # noqa: E402
+from homellm.model import GPT  # noqa: E402
 from homellm.optimization import TrainConfig, create_optimizer  # noqa: E402
 from homellm.weights import load_pretrained  # noqa: E402
 

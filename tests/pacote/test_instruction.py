@@ -491,7 +491,7 @@ def say(*roles: str, text: object = "oi") -> dict[str, object]:
         ("[" * 100_000, "não é JSON"),
         ([request(9)], "é uma lista, e não um objeto"),
         ("17", "esperava um objeto JSON, achei 17"),
-        ({"pedido": "oi", "respota": "olá"}, "falta o texto de resposta; os campos da linha: pedido, respota"),
+        ({"pedido": "oi", "respota": "olá"}, "falta o texto de resposta; os campos da linha: pedido, resp"),
         ({"pedido": "  ", "resposta": "olá"}, "falta o texto de pedido"),
         ({}, "os campos da linha: nenhum"),
         ({"pedido": "oi", "resposta": 12}, "esperava um texto em resposta, achei 12"),
