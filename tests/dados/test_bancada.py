@@ -287,3 +287,22 @@ def test_medidas_gravadas_de_pedacos_e_letras():
         for treino in tentadas + sementes:  # três épocas dos mesmos pares
             assert set(treino["treino"]) == set(treino["validação"]) == familias
             assert treino["passos"] == sementes[0]["passos"] and treino["alvos"] == sementes[0]["alvos"]
+
+
+# ------------------------------------------------------------------ a máscara
+
+
+def test_medidas_gravadas_da_mascara():
+    lados = json.loads((REPO / "data/mascara.json").read_text("utf-8"))["lados"]
+    assert set(lados) == {"só a resposta", "tudo", "AdamW, só a resposta"}
+    for medido in lados.values():
+        assert len(medido["tokens"]) == len(medido["resposta"]) == len(medido["pedido"]) > 5
+        assert medido["tokens"] == sorted(medido["tokens"]) and min(medido["pedido"]) > 2
+
+
+def test_resposta_e_pedido_repartem_os_tokens_sem_sobra():
+    mascara = carrega("mascara")
+    itens = [(torch.arange(5), torch.tensor([False, False, True, False, True]))]
+    partes = mascara.parts(itens)
+    (ids, resposta), (_, pedido) = partes["resposta"][0], partes["pedido"][0]
+    assert torch.equal(ids, itens[0][0]) and bool((resposta ^ pedido).all())
