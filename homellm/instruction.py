@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: 046f6c82fb9069274bae04e1160382af5aa0c4f7ec01ccdc093e4edb20352863
+# sha256 do que segue: e1dd294ff5549d3f195cccbaf84a9db178396ad206cde21e17e392d96e26eda7
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -15,11 +15,13 @@ módulo; o comando que treina o `letras-mini` é `python -m homellm.recipes`.
 from __future__ import annotations
 
 import codecs
+import json
 import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -28,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from homellm.corpus import Dialogue, Instruction
 from homellm.data import LengthBatches
+from homellm.files import read_text
 from homellm.generation import generate, known_ids, stream
 from homellm.judge import JudgeError as JudgeError  # o juiz mora na oficina;
 from homellm.judge import judge as judge  # estes nomes também servem aqui
@@ -262,6 +265,26 @@ def _reserved(model: LanguageModel, max_new_tokens: int | None) -> int:
     return size
 
 
+def _prompts_by_length(
+    tokenizer: Tokenizer, rows: Sequence[Instruction], limit: int
+) -> dict[int, list[tuple[int, list[int]]]]:
+    """Comprimento → os registros com um prompt desse tamanho, com o número de cada um.
+
+    Erros: `ValueError` se um pedido passa de `limit` ids.
+    """
+    groups: defaultdict[int, list[tuple[int, list[int]]]] = defaultdict(list)
+    for n, row in enumerate(rows):
+        turns = [(join_request(row.instrucao, row.entrada), None)]
+        try:
+            ids, _ = encode_conversation(
+                tokenizer, fit_turns(tokenizer, turns, "", limit)
+            )
+        except ValueError as error:
+            raise ValueError(f"registro {n}, de {row.familia}: {error}") from error
+        groups[len(ids)].append((n, ids))
+    return groups
+
+
 def respond_all(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -277,17 +300,7 @@ def respond_all(
     Erros: `ValueError` se um pedido não cabe, com o número do registro.
     """
     size = _reserved(model, max_new_tokens)
-    limit = model.config.context_length - size
-    groups: defaultdict[int, list[tuple[int, list[int]]]] = defaultdict(list)
-    for n, row in enumerate(rows):
-        turns = [(join_request(row.instrucao, row.entrada), None)]
-        try:
-            ids, _ = encode_conversation(
-                tokenizer, fit_turns(tokenizer, turns, "", limit)
-            )
-        except ValueError as error:
-            raise ValueError(f"registro {n}, de {row.familia}: {error}") from error
-        groups[len(ids)].append((n, ids))
+    groups = _prompts_by_length(tokenizer, rows, model.config.context_length - size)
     answers, stops = [""] * len(rows), set(tokenizer.special_tokens.values())
     defaults: dict[str, Any] = {
         "temperature": 0.0,
@@ -318,7 +331,7 @@ def token_f1(answer: str, reference: str) -> float:
     """Média harmônica de precisão e cobertura das palavras.
 
     Não conta ordem, caixa nem pontuação: é a medida do SQuAD (Rajpurkar et al., 2016).
-    Duas respostas sem palavra alguma valem 1.
+    Duas respostas sem nenhuma palavra valem 1.
 
     >>> token_f1("A feira começa às seis.", "às seis")
     0.5714285714285714
@@ -354,6 +367,112 @@ def score_families(
         exact, f1 = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
         scores.append(FamilyScore(family, len(pairs), exact, f1))
     return scores
+
+
+_NAMES = {  # o campo e os nomes que ele tem por aí
+    "pedido": ("pedido", "instruction", "prompt"),
+    "entrada": ("entrada", "input"),
+    "resposta": ("resposta", "output", "completion"),
+    "sistema": ("sistema", "system"),
+}
+
+
+def _plain_row(where: str, record: dict[str, Any]) -> Dialogue:
+    """Uma conversa de um turno, de um pedido e uma resposta."""
+    found = {}
+    for field, names in _NAMES.items():
+        name = next((name for name in names if name in record), field)
+        found[field] = value = record.get(name, "")
+        if not isinstance(value, str):
+            raise ValueError(f"{where}: esperava um texto em {name}, achei {value!r}.")
+        if field in ("pedido", "resposta") and not value.strip():
+            fields = ", ".join(record) or "nenhum"
+            raise ValueError(
+                f"{where}: falta o texto de {field}; os campos da linha: {fields}."
+            )
+    asked = join_request(found["pedido"].strip(), found["entrada"].strip())
+    return Dialogue(found["sistema"], ((asked, found["resposta"].strip()),), "", "")
+
+
+def _messages_row(where: str, messages: object) -> Dialogue:
+    """Uma conversa, de uma lista de mensagens com papel e texto."""
+    texts, roles = [], []
+    for n, message in enumerate(messages if isinstance(messages, list) else [], 1):
+        text = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{where}: a mensagem {n} não tem texto em content.")
+        texts.append(text.strip())
+        roles.append(message.get("role"))
+    system = texts.pop(0) if roles[:1] == ["system"] else ""
+    roles = roles[len(roles) - len(texts) :]
+    expected = ["user", "assistant"] * max(1, len(texts) // 2)
+    if roles != expected:
+        raise ValueError(
+            f"{where}: depois de system, que é opcional, as mensagens alternam user e "
+            f"assistant, e a última é de assistant; achei {', '.join(map(str, roles))}."
+        )
+    turns = tuple(zip(texts[::2], texts[1::2], strict=True))
+    return Dialogue(system, turns, "", "")
+
+
+def _row(where: str, line: str) -> Dialogue:
+    """A conversa de uma linha."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        column = f", na coluna {error.colno}" if hasattr(error, "colno") else ""
+        raise ValueError(
+            f"{where}: não é JSON{column}; cada linha é um objeto inteiro, como "
+            '{"pedido": "…", "resposta": "…"}.'
+        ) from error
+    if isinstance(record, list):
+        raise ValueError(
+            f"{where}: é uma lista, e não um objeto. Num .jsonl cada linha é um "
+            "registro, sem colchetes em volta nem vírgula no fim."
+        )
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: esperava um objeto JSON, achei {record!r}.")
+    if "messages" in record:
+        return _messages_row(where, record["messages"])
+    return _plain_row(where, record)
+
+
+def read_conversations(path: str | Path, seed: int = 0) -> list[Dialogue]:
+    """As conversas de um `.jsonl`, sem repetidas, com o split de cada uma.
+
+    Cada linha é `{"pedido": …, "resposta": …}`, a forma do Alpaca, ou a de `messages`;
+    linhas em branco se pulam. De cada cinco pedidos diferentes, um é da validação; a
+    `familia` é o primeiro pedido, em minúsculas e sem pontuação.
+
+    Erros: `ValueError`, com arquivo e linha, se uma está fora do formato, ou se há
+    menos de cinco pedidos diferentes; os de `read_text`.
+    """
+    rows = {}  # sem repetidas
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            row = _row(f"{path}:{number}", line)
+            family = " ".join(re.findall(r"\w+", row.turnos[0][0].lower()))
+            rows[row] = replace(row, familia=family or row.turnos[0][0])
+    families = sorted({row.familia for row in rows.values()})
+    if len(families) < 5:
+        raise ValueError(
+            f"{path}: {len(families)} pedidos diferentes, e são precisos ao menos 5, "
+            "para que um meça o que os outros ensinam."
+        )
+    random.Random(seed).shuffle(families)
+    held_out = set(families[::5])
+    return [
+        replace(row, split="validation" if row.familia in held_out else "train")
+        for row in rows.values()
+    ]
+
+
+def _check_message(text: object) -> None:
+    """Recusa a mensagem vazia, e a que não é texto."""
+    if not isinstance(text, str):
+        raise TypeError(f"a mensagem é um texto; veio {text!r}")
+    if not text.strip():
+        raise ValueError("a mensagem está vazia; escreva alguma coisa")
 
 
 class Chat:
@@ -395,10 +514,7 @@ class Chat:
         Erros: `ValueError` se o texto é vazio, ou se sozinho não cabe; `TypeError` se
         não é texto. A conversa fica como estava.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"a mensagem é um texto; veio {text!r}")
-        if not text.strip():
-            raise ValueError("a mensagem está vazia; escreva alguma coisa")
+        _check_message(text)
         limit = self.model.config.context_length - self.max_new_tokens
         turns = [*self.turns, (text, None)]
         return fit_turns(self.tokenizer, turns, self.system, limit)

@@ -340,3 +340,22 @@ def test_medidas_gravadas_da_escala():
         assert c["parametros"] == GPT(config).num_params() and 1 < c["bits"] < 6
         assert c["tokens"] == c["passos"] * plano.batch_size * plano.context_length
         assert c["passos"] == plano.steps(config, c["orcamento"])
+
+
+# ------------------------------------------------------------------ a máscara
+
+
+def test_medidas_gravadas_da_mascara():
+    lados = json.loads((REPO / "data/mascara.json").read_text("utf-8"))["lados"]
+    assert set(lados) == {"só a resposta", "tudo", "AdamW, só a resposta"}
+    for medido in lados.values():
+        assert len(medido["tokens"]) == len(medido["resposta"]) == len(medido["pedido"]) > 5
+        assert medido["tokens"] == sorted(medido["tokens"]) and min(medido["pedido"]) > 2
+
+
+def test_resposta_e_pedido_repartem_os_tokens_sem_sobra():
+    mascara = carrega("mascara")
+    itens = [(torch.arange(5), torch.tensor([False, False, True, False, True]))]
+    partes = mascara.parts(itens)
+    (ids, resposta), (_, pedido) = partes["resposta"][0], partes["pedido"][0]
+    assert torch.equal(ids, itens[0][0]) and bool((resposta ^ pedido).all())

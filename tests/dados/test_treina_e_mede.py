@@ -6,11 +6,13 @@ import random
 import signal
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from data.fazer.conversa import mede, treina
+from data.fazer.conversa.banco import Bank
 from data.fazer.conversa.historias import compose_story, family_split, nome_inventado
 from data.fazer.conversa.muon import Muon
 from data.fazer.conversa.provas import Probe, evaluation_sets
@@ -175,3 +177,17 @@ def test_o_nome_inventado_e_so_do_treino():
     nomes = [nome_inventado(random.Random(n), "fm"[n % 2]) for n in range(300)]
     assert len(set(nomes)) > 150
     assert {family_split("nome", n) for n in nomes} == {"train"}
+
+
+def test_o_capitulo_7_diz_os_numeros_desta_receita():
+    pagina = (Path(__file__).parents[2] / "book/07-instrucoes.md").read_text("utf-8")
+    banco = Bank.load()
+    pedidos = sum(len(banco.asks(i, s)) for i in banco.intents for s in ("train", "validation", "test"))
+    assert f"{treina.STORIES // 1000} mil histórias de bichos" in pagina
+    licoes, conversas = treina.LESSONS // 1000, treina.DIALOGUES // 1000
+    assert f"{licoes} mil conversas curtas, lidas duas vezes" in pagina
+    assert treina.FIRST_TRAINING.epochs == 2 and treina.CHAT_TRAINING.epochs == 1
+    assert f"{conversas} mil conversas, uma vez" in pagina
+    assert f"| {licoes} mil lições curtas, depois {conversas} mil conversas |" in pagina
+    assert f"18 intenções, {len(banco.intents)}; em vez de 270 pedidos, {pedidos // 1000} mil" in pagina
+    assert f"passos de {treina.BATCH // 1000}.{treina.BATCH % 1000:03} tokens" in pagina

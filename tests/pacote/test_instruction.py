@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ from homellm.instruction import (
     finetune_instructions,
     fit_turns,
     format_prompt,
+    read_conversations,
     respond,
     respond_all,
     score_families,
@@ -427,3 +430,104 @@ def test_as_opcoes_vao_ao_gerador(gpt: GPT) -> None:
     assert answer(0, temperature=1.0) == answer(0, temperature=1.0) != answer(1, temperature=1.0)
     assert answer(0) == answer(1)  # temperatura 0: sem sorteio
     assert not gpt.training
+
+
+# --- as conversas de quem lê --------------------------------------------------------------------------
+
+
+def wrote(folder: Path, *lines: object) -> Path:
+    """Um `.jsonl` com estas linhas; as que não são texto viram JSON."""
+    path = folder / "meu.jsonl"
+    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(text), encoding="utf-8")
+    return path
+
+
+def request(n: int) -> dict[str, str]:
+    return {"pedido": f"Pergunta {n}?", "resposta": f"Resposta {n}."}
+
+
+FIVE = [request(n) for n in range(5)]
+
+
+def test_as_tres_formas_dao_conversas(tmp_path) -> None:
+    alpaca = {"instruction": "Resuma.", "input": "Choveu.", "output": "Chuva.", "id": 7}
+    said = [("system", "Seja breve."), ("user", " oi "), ("assistant", "Olá!"), ("user", "e aí?"),
+            ("assistant", "Tudo.")]  # fmt: skip
+    chat = {"messages": [{"role": role, "content": text} for role, text in said]}
+    rows = read_conversations(wrote(tmp_path, *FIVE, "", alpaca, chat, "  "))
+    assert [row.turnos for row in rows[5:]] == [
+        (("Resuma.\nChoveu.", "Chuva."),),
+        (("oi", "Olá!"), ("e aí?", "Tudo.")),
+    ]
+    assert [row.sistema for row in rows[5:]] == ["", "Seja breve."]
+    InstructionDataset(rows, TOK, 256)  # servem ao ajuste como estão
+
+
+def test_o_mesmo_pedido_fica_de_um_lado_so_e_repetidas_entram_uma_vez(tmp_path) -> None:
+    asks = [f"{word} {mark}" for word in "um dois três quatro cinco seis sete".split() for mark in ("?", "!")]
+    lines = [{"pedido": ask.title() if n % 2 else ask, "resposta": f"r{n}"} for n, ask in enumerate(asks)]
+    rows = read_conversations(wrote(tmp_path, *lines, *lines))
+    assert len(rows) == 14
+    sides = {row.familia: set() for row in rows}
+    for row in rows:
+        sides[row.familia].add(row.split)
+    assert len(sides) == 7 and all(len(side) == 1 for side in sides.values())
+    assert sorted(side.pop() for side in sides.values()).count("validation") == 2
+    assert rows == read_conversations(tmp_path / "meu.jsonl")  # sempre a mesma divisão
+    splits = {tuple(r.split for r in read_conversations(tmp_path / "meu.jsonl", n)) for n in range(5)}
+    assert len(splits) > 1  # outra semente, outra divisão
+
+
+def say(*roles: str, text: object = "oi") -> dict[str, object]:
+    return {"messages": [{"role": role, "content": text} for role in roles]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{'pedido': 'oi'}", "não é JSON, na coluna 2; cada linha é um objeto inteiro"),
+        ('{"pedido": "oi", "resposta": "o', "não é JSON"),
+        ("[" * 100_000, "não é JSON"),
+        ([request(9)], "é uma lista, e não um objeto"),
+        ("17", "esperava um objeto JSON, achei 17"),
+        ({"pedido": "oi", "respota": "olá"}, "falta o texto de resposta; os campos da linha: pedido, resp"),
+        ({"pedido": "  ", "resposta": "olá"}, "falta o texto de pedido"),
+        ({}, "os campos da linha: nenhum"),
+        ({"pedido": "oi", "resposta": 12}, "esperava um texto em resposta, achei 12"),
+        ({"prompt": None, "completion": "x"}, "esperava um texto em prompt, achei None"),
+        (say("user"), "a última é de assistant; achei user."),
+        (say("assistant", "user"), "achei assistant, user"),
+        (say("user", "user", "assistant"), "alternam user e assistant"),
+        (say("user", "system", "assistant", "user"), "alternam user e assistant"),
+        (say("user", "tool"), "achei user, tool"),
+        (say("system"), "alternam user e assistant"),
+        (say("user", "assistant", text=None), "a mensagem 1 não tem texto em content"),
+        ({"messages": ["oi"]}, "a mensagem 1 não tem texto em content"),
+        ({"messages": []}, "alternam user e assistant"),
+        ({"messages": "oi"}, "alternam user e assistant"),
+    ],
+)  # fmt: skip
+def test_a_linha_ruim_e_apontada(tmp_path, line, message) -> None:
+    path = wrote(tmp_path, *FIVE, line, request(6))
+    with pytest.raises(ValueError, match=re.escape(f"{path}:6: ")) as caught:
+        read_conversations(path)
+    assert message in str(caught.value)
+
+
+def test_outros_arquivos_ruins(tmp_path) -> None:
+    with pytest.raises(ValueError, match="4 pedidos diferentes, e são precisos ao menos 5"):
+        read_conversations(wrote(tmp_path, *FIVE[:4], FIVE[0]))
+    with pytest.raises(FileNotFoundError, match="não existe"):
+        read_conversations(tmp_path / "nada.jsonl")
+    latin = tmp_path / "latim.jsonl"
+    latin.write_bytes(json.dumps(request(1), ensure_ascii=False).replace("P", "é").encode("latin-1"))
+    with pytest.raises(ValueError, match="latim.jsonl:1: não é UTF-8"):
+        read_conversations(latin)
+
+
+def test_bom_e_fim_de_linha_do_windows_nao_atrapalham(tmp_path) -> None:
+    path = tmp_path / "windows.jsonl"
+    text = "\r\n".join(map(json.dumps, FIVE)) + "\r\n"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(read_conversations(path)) == 5
