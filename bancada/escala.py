@@ -45,7 +45,7 @@ class Plan:
 
     sizes: tuple[tuple[int, int], ...] = ((16, 2), (32, 2), (48, 3), (80, 4), (128, 5), (192, 6))
     per_budget: int = 4
-    budgets: tuple[float, ...] = (1.5e12, 6e12, 2.4e13)
+    budgets: tuple[float, ...] = (1.5e12, 4.5e12, 1.35e13)
     rates: tuple[float, ...] = (1.5e-3, 3e-3, 6e-3)
     vocab_size: int = 2048
     context_length: int = 128

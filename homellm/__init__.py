@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/api.md.
-# sha256 do que segue: 1ce3399b8b83b7ce18a7e1fad9d8eac0a65c2f3f55472b51ba9bc644c177c571
+# sha256 do que segue: 8133849e44e98d51b2316743c0889b11ddccbbf2c15ee2a8ff0ab9a877cbef0f
 """Um GPT em PyTorch, do tokenizer ao chat, em português.
 
 É o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: aca1ca442b411ac4ace2f570b88183eb01ec2e7409917a473479f6a12b8e9839
+# sha256 do que segue: 4c484ec484dd9ba1c011e70316794fb0a6b8351f4a175fd37650b1881397ddae
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -112,8 +112,8 @@ class TrainingDiverged(RuntimeError):
 class Trainer:
     """Um treino em curso: o modelo, o otimizador, a posição nos dados e a história.
 
-    Erros: `ValueError` se o carregador não tem nenhum lote; os de `create_optimizer`, de
-    `resolve_precision` e de `distribute`.
+    Erros: `ValueError` se o carregador não tem nenhum lote; os de
+    `create_optimizer`, de `resolve_precision` e de `distribute`.
     """
 
     def __init__(
