@@ -43,8 +43,8 @@ def na_cpu(celulas: Iterable[Celula], ficam: dict[tuple[str, str], str] | None =
                 continue
             yield (
                 f"{celula.pagina}:{celula.linha_do_codigo + linha - 1}: {nome} treina ou gera, e nunca foi "
-                f"ao dispositivo: numa GPU ficaria na CPU; escreva {nome}.to(choose_device()), ou diga em FICAM "
-                "(ferramentas/dispositivo.py) por que ele fica"
+                f"ao dispositivo: numa GPU ficaria na CPU; escreva {nome}.to(choose_device()), ou diga em "
+                "FICAM (ferramentas/dispositivo.py) por que ele fica"
             )
     for pagina, nome in sorted(sobram):
         if pagina in paginas:

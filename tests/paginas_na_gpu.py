@@ -78,6 +78,13 @@ def _menor(valor: Any, teto: int) -> Any:
     return min(valor, teto) if isinstance(valor, int) and not isinstance(valor, bool) else valor
 
 
+def _poucos(voltas: Iterable[Any]) -> Iterable[Any]:
+    """As primeiras voltas de um laço; de um `range`, também a última, em que ele pode devolver o que tem."""
+    if isinstance(voltas, range) and len(voltas) > PASSOS:
+        return [*voltas[:PASSOS], voltas[-1]]
+    return itertools.islice(voltas, PASSOS)
+
+
 def ensaia(celulas: Iterable[Celula]) -> Ensaio:
     """Roda as células, e diz o que se misturou e o que ficou na CPU. Uma página por processo."""
     import matplotlib
@@ -94,7 +101,7 @@ def ensaia(celulas: Iterable[Celula]) -> Ensaio:
     modulo = types.ModuleType("pagina")
     sys.modules["pagina"] = modulo  # onde as dataclasses das células se procuram
     ns = modulo.__dict__
-    ns |= {"_menor": _menor, "_poucos": lambda lotes: itertools.islice(lotes, PASSOS)}
+    ns |= {"_menor": _menor, "_poucos": _poucos}
 
     with segundo_dispositivo() as etiquetas, tempfile.TemporaryDirectory() as pasta:
         os.chdir(pasta)
