@@ -344,12 +344,12 @@ HOSTILE = {
 def test_hostile_pattern_is_one_clear_error_soon(pattern, tmp_path, tok):
     data = json.loads(saved(tok, tmp_path).read_text("utf-8")) | {"pattern": pattern}
     (tmp_path / "t.json").write_text(json.dumps(data), "utf-8")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ValueError, match="padrão"):
         BPETokenizer.train("casa bola", 262, pattern=pattern)
     with pytest.raises(ValueError, match=r"t\.json: tokenizer estragado.*padrão"):
         BPETokenizer.load(tmp_path / "t.json")
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30  # de processador: a máquina pode estar cheia
 
 
 def saved(tok: BPETokenizer, folder: Path) -> Path:
