@@ -77,6 +77,10 @@ class Pessoas(PersonStyle):
     def names(self, role: str, full: bool) -> Node:
         return sobrenomes(papel=role, todos=full, estilo=self)
 
+    def author_or_editor_or_title(self, full: bool) -> Node:  # é o que a citação chama, desde a 2.6
+        pessoas = [optional[self.names(papel, full)] for papel in ("author", "editor")]
+        return first_of[(*pessoas, tag("em")[campo("title")])]
+
 
 @dataclass
 class CitacaoAutorAno(AuthorYearReferenceStyle):

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/00-passo-zero.md.
-# sha256 do que segue: 84432ba7281cae02d89e76fa9d3546bc1083111cf6c70eecd24c73b8f271f8b2
+# sha256 do que segue: 7b9cb022bf34985e079819d5987dc9a40cbbcb05199499bfdee4b243ae8b205e
 """Os gráficos e os números do livro: uma cor por ideia, e decimal com vírgula."""
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ COLORS = {  # uma por ideia, e a mesma no livro inteiro
     "token": "#1d6fa5",  # token e id
     "embedding": "#2a9d8f",  # vetor
     "attention": "#7b4fa3",
-    "probability": "#e07a1f",  # probabilidade, saída
+    "probability": "#d46a0f",  # probabilidade, saída
     "loss": "#c8373a",  # perda, erro
-    "baseline": "#8d99ae",  # linha de base
+    "baseline": "#7d899e",  # linha de base
     "ink": "#22303c",
     "paper": "#fbf8f1",
 }

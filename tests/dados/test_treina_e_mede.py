@@ -30,6 +30,7 @@ def pequeno(monkeypatch):
     curto = replace(treina.STORY_TRAINING, precision="fp32", warmup_steps=1, eval_every=2, eval_batches=1)
     monkeypatch.setattr(treina, "STORY_TRAINING", replace(curto, max_steps=4))
     monkeypatch.setattr(treina, "FIRST_TRAINING", replace(curto, max_steps=2))
+    monkeypatch.setattr(treina, "QUESTION_TRAINING", replace(curto, max_steps=2))
     monkeypatch.setattr(treina, "CHAT_TRAINING", replace(curto, max_steps=3))
     total = treina.stories
     monkeypatch.setattr(treina, "stories", lambda n, *a, **k: total(min(n, 40), *a, **k))

@@ -8,8 +8,10 @@ import pytest
 from docutils import nodes
 from pybtex.backends.plaintext import Backend
 from pybtex.database import parse_string
+from sphinxcontrib.bibtex.style.referencing import format_references
+from sphinxcontrib.bibtex.style.template import SphinxReferenceInfo
 
-from ferramentas.bibliografia import ListaAutorAno
+from ferramentas.bibliografia import CitacaoAutorAno, ListaAutorAno
 from ferramentas.interface import BuscaSemAcento, Portugues, acabamento, resumo
 
 
@@ -142,3 +144,28 @@ def referencia(bibtex: str) -> str:
 )
 def test_a_referencia_sai_em_portugues(bibtex: str, esperado: str) -> None:
     assert referencia(bibtex).replace("\xa0", " ").replace("--", "–") == esperado
+
+
+def citacao(papel: str, *autorias: str) -> str:
+    """Como sai no texto a citação de uma ou mais obras de 2020."""
+    entradas = [f"@misc{{x{n}, author={{{a}}}, title={{T}}, year={{2020}}}}" for n, a in enumerate(autorias)]
+    dados = parse_string("\n".join(entradas), "bibtex")
+    ligacao = SphinxReferenceInfo(None, "a", "b", "c", None, "", "")
+    formatadas = zip(dados.entries.values(), ListaAutorAno().format_bibliography(dados), strict=True)
+    estilo = CitacaoAutorAno()
+    return str(format_references(estilo, papel, [(e, f, ligacao) for e, f in formatadas]))
+
+
+@pytest.mark.parametrize(
+    ("papel", "autorias", "esperado"),
+    [
+        ("t", ["Kneser, R. and Ney, H."], "Kneser e Ney (2020)"),
+        ("p", ["Kneser, R. and Ney, H."], "(Kneser e Ney, 2020)"),
+        ("p", ["Brown, T. and others"], "(Brown et al., 2020)"),
+        ("p", ["Sennrich, R. and Haddow, B. and Birch, A."], "(Sennrich et al., 2020)"),
+        ("ts", ["Sennrich, R. and Haddow, B. and Birch, A."], "Sennrich, Haddow e Birch (2020)"),
+        ("p", ["Zipf, G.", "Shannon, C. E."], "(Zipf, 2020; Shannon, 2020)"),
+    ],
+)
+def test_a_citacao_sai_em_portugues(papel: str, autorias: list[str], esperado: str) -> None:
+    assert citacao(papel, *autorias).replace("\xa0", " ") == esperado

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import http.server
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 
+from ferramentas.celulas import Celula, le_celulas
 from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
 from ferramentas.servidor import abre
@@ -28,6 +30,29 @@ NAVEGADORES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SEM_NAVEGADOR = "falta o Chromium ou o Chrome; no Debian e no Ubuntu: sudo apt install chromium"
 CELULAR = {"width": 390, "height": 844}
 MESA = {"width": 1280, "height": 900}
+COLUNA_NO_CELULAR = 358  # pixels: a largura do texto numa tela de 390
+PONTOS_POR_POLEGADA = 110  # o figure.dpi de book_style
+MENOR_LETRA = 11  # pixels, das letras das figuras, numa tela de 390
+
+# Figuras em que alguma letra fica menor no celular: o arquivo, ou o rótulo, e por quê.
+LETRA_MIUDA: dict[str, str] = {}
+
+MEDE_SVG = """([texto, largura]) => {  // cada texto do SVG e a altura da letra, com a figura nesta largura
+  const lugar = document.body.appendChild(document.createElement("div"));
+  lugar.style.cssText = "position: absolute; left: 0; top: 0";
+  lugar.innerHTML = texto.slice(texto.indexOf("<svg"));
+  const svg = lugar.querySelector("svg");
+  svg.setAttribute("width", largura);
+  svg.removeAttribute("height");
+  const proprio = (t) => [...t.childNodes].filter((n) => n.nodeType === 3)
+    .map((n) => n.textContent).join("").trim();
+  const letras = [...svg.querySelectorAll("text, tspan")].filter(proprio).map((t) => {
+    const m = t.getScreenCTM();
+    return [proprio(t), parseFloat(getComputedStyle(t).fontSize) * Math.hypot(m.a, m.b)];
+  });
+  lugar.remove();
+  return letras;
+}"""
 
 
 # ---------------------------------------------------------------- o servidor e o navegador
@@ -184,12 +209,76 @@ def abre_inteira(v: Visita, documento: str) -> None:
     assert documento not in CAPITULOS or rotulos_em_ingles(aba) == []
 
 
+def menor_fonte(celula: Celula, da_pagina: list[Celula]) -> float:
+    """A menor letra, em pontos, que a célula de uma figura pede; as de `book_style` são 12 e 13.
+
+    Vale o que dizem a célula e as funções da página que ela chama.
+    """
+    nos = [no for c in da_pagina for no in ast.walk(c.arvore())]
+    funcoes = {no.name: no for no in nos if isinstance(no, ast.FunctionDef)}
+    chamadas = {no.id for no in ast.walk(celula.arvore()) if isinstance(no, ast.Name)}
+    nomes = ("fontsize", "labelsize", "title_fontsize", "size")
+    pedidas = [
+        k.value.value
+        for arvore in (celula.arvore(), *(funcoes[f] for f in chamadas & funcoes.keys()))
+        for no in ast.walk(arvore)
+        if isinstance(no, ast.Call)
+        for k in no.keywords
+        if k.arg in nomes and isinstance(k.value, ast.Constant) and isinstance(k.value.value, (int, float))
+    ]
+    return min([12, *pedidas])
+
+
+def letras_das_figuras(aba: Page, documento: str) -> list[tuple[str, float]]:
+    """A menor letra de cada figura da página, em pixels, na largura em que a tela a mostra.
+
+    Num SVG, mede-se cada texto; num gráfico, sabe-se a letra que a célula pediu e quanto a imagem encolheu.
+    """
+    aba.evaluate(
+        """() => {
+          document.querySelectorAll("details").forEach((d) => { d.open = true; });
+          document.querySelectorAll(".toggle-hidden").forEach((e) => e.classList.remove("toggle-hidden"));
+          document.querySelectorAll("img").forEach((i) => { i.loading = "eager"; });
+        }"""
+    )
+    aba.wait_for_function("[...document.querySelectorAll('article img')].every((i) => i.complete)")
+    imagens = aba.locator("article img").evaluate_all(
+        """(imagens) => Promise.all(imagens.map(async (i) => {
+          const fonte = new URL(i.src), figura = i.closest("figure");
+          const svg = fonte.pathname.endsWith(".svg") ? await (await fetch(i.src)).text() : null;
+          return [fonte.pathname.split("/").pop(), figura?.id ?? "", i.getBoundingClientRect().width,
+                  i.naturalWidth, svg, Boolean(i.closest(".cell_output"))];
+        }))"""
+    )
+    fonte = RAIZ / f"{documento}.md"
+    celulas = le_celulas(fonte, RAIZ) if fonte.exists() else []
+    linhas = fonte.read_text("utf-8").split("\n") if celulas else []
+    das_figuras = {
+        achado[1]: c
+        for c in celulas
+        for linha in linhas[c.linha : c.linha_do_codigo]
+        if (achado := re.match(r":figura: (\S+)", linha))
+    }
+    menores = []
+    for nome, rotulo, largura, natural, svg, de_celula in imagens:
+        if svg is not None:
+            textos = aba.evaluate(MEDE_SVG, [svg, largura])
+            menores += [(f"{nome} ({texto})", px) for texto, px in sorted(textos, key=lambda t: t[1])[:1]]
+        elif de_celula:
+            pontos = menor_fonte(das_figuras[rotulo], celulas) if rotulo in das_figuras else 12
+            menores.append((rotulo or nome, pontos * PONTOS_POR_POLEGADA / 72 * largura / natural))
+    return menores
+
+
 def cabe_no_celular(aba: Page, documento: str) -> None:
     """Na tela estreita a página não rola para o lado, e o botão do Colab está à vista."""
     aba.set_viewport_size(CELULAR)
     assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
     largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
     assert not largos, f"{documento}.md: não cabe em 390 px; quebre a linha ou diminua: {largos}"
+    miudas = [(n, round(px, 1)) for n, px in letras_das_figuras(aba, documento) if px < MENOR_LETRA]
+    miudas = [(n, px) for n, px in miudas if n.split(" (")[0] not in LETRA_MIUDA]
+    assert not miudas, f"{documento}.md: letra menor que 11 px numa tela de 390: {miudas}"
     if documento in COM_CODIGO:
         botao = aba.get_by_role("link", name="Abrir no Colab").first
         caixa = botao.bounding_box()

@@ -344,6 +344,17 @@ def test_referencias_em_portugues_e_em_ordem() -> None:
         assert " and " not in autoria and "others" not in autoria, corpo
 
 
+def test_as_citacoes_do_texto_estao_em_portugues() -> None:
+    citadas = {
+        " ".join(a.texto.split())
+        for d in DOCUMENTOS
+        for a in artigo(d).todos("a")
+        if "referencias.html#" in a.atributos.get("href", "")
+    }
+    assert citadas
+    assert not [c for c in citadas if re.search(r"\b(and|others)\b|&", c)]
+
+
 def test_a_pagina_inicial_liga_todos_os_capitulos_que_existem_e_so_eles() -> None:
     ligados = {
         a.atributos["href"].split("#")[0] for t in artigo("book/index").todos("table") for a in t.todos("a")
