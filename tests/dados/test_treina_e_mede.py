@@ -185,10 +185,12 @@ def test_o_capitulo_7_diz_os_numeros_desta_receita():
     banco = Bank.load()
     pedidos = sum(len(banco.asks(i, s)) for i in banco.intents for s in ("train", "validation", "test"))
     assert f"{treina.STORIES // 1000} mil histórias de bichos" in pagina
-    licoes, conversas = treina.LESSONS // 1000, treina.DIALOGUES // 1000
+    licoes, perguntas, conversas = (n // 1000 for n in (treina.LESSONS, treina.QUESTIONS, treina.DIALOGUES))
     assert f"{licoes} mil conversas curtas, lidas duas vezes" in pagina
-    assert treina.FIRST_TRAINING.epochs == 2 and treina.CHAT_TRAINING.epochs == 1
-    assert f"{conversas} mil conversas, uma vez" in pagina
-    assert f"| {licoes} mil lições curtas, depois {conversas} mil conversas |" in pagina
+    assert treina.FIRST_TRAINING.epochs == 2
+    assert treina.QUESTION_TRAINING.epochs == treina.CHAT_TRAINING.epochs == 1
+    assert f"{perguntas} mil perguntas soltas, de tudo. Por fim, {conversas} mil conversas, uma vez" in pagina
+    lido = f"{licoes} mil lições curtas, {perguntas} mil perguntas soltas, {conversas} mil conversas"
+    assert f"| {lido} |" in pagina
     assert f"18 intenções, {len(banco.intents)}; em vez de 270 pedidos, {pedidos // 1000} mil" in pagina
     assert f"passos de {treina.BATCH // 1000}.{treina.BATCH % 1000:03} tokens" in pagina
