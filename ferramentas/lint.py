@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import estrutura, lingua
+from ferramentas import dispositivo, estrutura, lingua
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
@@ -86,6 +86,7 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         return queixas
     queixas += _ao_importar(celulas)
     queixas += lingua.das_celulas(celulas, raiz)
+    queixas += dispositivo.na_cpu(celulas)
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
     queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
     return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]
