@@ -151,7 +151,7 @@ def test_um_defeito_e_dito_com_a_linha_da_celula(tmp_path, defeito):
 
 
 @pytest.mark.lento
-@pytest.mark.parametrize("pagina", ["book/oficina/parar-e-continuar.md", "book/cinquenta-conversas.md"])
+@pytest.mark.parametrize("pagina", ["book/oficina/parar-e-continuar.md", "book/oficina/pesos.md"])
 def test_uma_pagina_do_livro_nao_mistura_dispositivos(pagina):
     codigo, dito = ensaia(REPO, pagina)
     assert codigo == 0, dito
