@@ -40,15 +40,15 @@ from .historias import Split, compose_story, load
 from .muon import Muon
 
 SIZES = GPTConfig(vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6)
-STORIES, LESSONS, QUESTIONS, DIALOGUES = 40_000, 50_000, 220_000, 50_000
+STORIES, LESSONS, QUESTIONS, DIALOGUES = 40_000, 50_000, 220_000, 72_000
 BATCH = 2048  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=0.02, warmup_steps=100, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
 FIRST_TRAINING = replace(STORY_TRAINING, epochs=2, final_lr=1.0)
-QUESTION_TRAINING = replace(STORY_TRAINING, warmup_steps=0, final_lr=1.0)
-CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0)
+QUESTION_TRAINING = replace(STORY_TRAINING, warmup_steps=0, final_lr=1.0, max_steps=3_000)
+CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0, learning_rate=0.012)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
