@@ -1,10 +1,10 @@
-"""Quanto texto para quantos parâmetros: seis tamanhos de GPT, três orçamentos de contas.
+"""Quanto texto para quantos parâmetros: cinco tamanhos de GPT, três orçamentos de contas.
 
 uso: python bancada/escala.py --textos PASTA [PASTA …] --saida DIR [--fora NOME …]
 
 Um orçamento é um número de FLOPs. Em cada um treinam quatro modelos, cada um até gastá-lo: o grande lê menos
-tokens, o pequeno lê mais. Guarda-se a perda, em bits por byte, em romances que o treino não leu. A taxa de
-cada tamanho se escolhe entre três, no primeiro orçamento em que ele aparece.
+tokens, o pequeno lê mais. Guarda-se a perda, em bits por byte, em romances que o treino não leu. No
+primeiro orçamento e no último cada tamanho tenta três taxas; no do meio, a melhor que teve no primeiro.
 
 Pode ser interrompido e chamado de novo: cada treino que acaba vai para `DIR/corridas.json`, e o que estava
 no meio continua do seu checkpoint. Quando o último acaba, grava `data/escala.json`, que o capítulo 5 lê.
@@ -38,27 +38,33 @@ VALIDATION_CHARS = 150_000  # de cada um, do meio
 
 @dataclass(frozen=True)
 class Plan:
-    """O que se mede: os tamanhos `(emb_dim, n_layers)`, os orçamentos em FLOPs e as taxas que se tentam.
+    """O que se mede: em cada orçamento, em FLOPs, os tamanhos `(emb_dim, n_layers)`; e as taxas que se tentam.
 
-    Do orçamento `n` são os tamanhos `n` a `n + per_budget − 1`.
+    Nos orçamentos de `searched`, todas; nos outros, a melhor que o tamanho teve no orçamento anterior.
     """
 
-    sizes: tuple[tuple[int, int], ...] = ((16, 2), (32, 2), (48, 3), (80, 4), (128, 5), (192, 6))
-    per_budget: int = 4
-    budgets: tuple[float, ...] = (1.5e12, 4.5e12, 1.35e13)
+    grid: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
+        (1.7e11, ((8, 1), (16, 2), (32, 2), (48, 3))),
+        (5e11, ((8, 1), (16, 2), (32, 2), (48, 3))),
+        (1.5e12, ((16, 2), (32, 2), (48, 3), (80, 4))),
+    )
     rates: tuple[float, ...] = (1.5e-3, 3e-3, 6e-3)
+    searched: tuple[float, ...] = (1.7e11, 1.5e12)
     vocab_size: int = 2048
     context_length: int = 128
     batch_size: int = 8
     seed: int = 0
 
     def config(self, emb_dim: int, n_layers: int) -> GPTConfig:
-        """O GPT de um tamanho: cabeças de 16 números."""
-        return GPTConfig(self.vocab_size, self.context_length, emb_dim, emb_dim // 16, n_layers)
+        """O GPT de um tamanho: cabeças de 16 números, ou uma só."""
+        return GPTConfig(self.vocab_size, self.context_length, emb_dim, max(1, emb_dim // 16), n_layers)
 
-    def first_budget(self, size: tuple[int, int]) -> float:
-        """O menor orçamento em que o tamanho aparece: é nele que se escolhe a taxa."""
-        return self.budgets[max(0, self.sizes.index(size) - self.per_budget + 1)]
+    def rates_of(self, place: int, size: tuple[int, int], done: dict[str, Any]) -> tuple[float, ...]:
+        """As taxas que o tamanho tenta no orçamento `place` da grade."""
+        if self.grid[place][0] in self.searched:
+            return self.rates
+        tried = {rate: done[run_name(size, self.grid[place - 1][0], rate)] for rate in self.rates}
+        return (min(tried, key=lambda rate: tried[rate]["bits"]),)
 
     def steps(self, config: GPTConfig, budget: float) -> int:
         """Quantos passos gastam o orçamento: a volta custa o dobro da ida."""
@@ -66,15 +72,14 @@ class Plan:
         return max(1, round(budget / per_step))
 
 
-REHEARSAL = Plan(((16, 1), (16, 2), (32, 1)), 2, (2e9, 8e9), (3e-3, 6e-3), 400, 32, 4)
+REHEARSAL = Plan(((2e9, ((16, 1), (16, 2))), (4e9, ((16, 2),)), (8e9, ((32, 1),))), (3e-3, 6e-3), (2e9, 8e9), 400, 32, 4)
 
 
 def runs(plan: Plan, done: dict[str, Any]) -> Iterator[tuple[str, GPTConfig, float, float]]:
     """Os treinos que faltam: o nome, o modelo, o orçamento e a taxa."""
-    for n, budget in enumerate(plan.budgets):
-        for size in plan.sizes[n : n + plan.per_budget]:
-            first = budget == plan.first_budget(size)
-            for rate in plan.rates if first else (best_rate(plan, done, size),):
+    for place, (budget, sizes) in enumerate(plan.grid):
+        for size in sizes:
+            for rate in plan.rates_of(place, size, done):
                 name = run_name(size, budget, rate)
                 if name not in done:
                     yield name, plan.config(*size), budget, rate
@@ -82,12 +87,6 @@ def runs(plan: Plan, done: dict[str, Any]) -> Iterator[tuple[str, GPTConfig, flo
 
 def run_name(size: tuple[int, int], budget: float, rate: float) -> str:
     return f"c{size[0]}-b{size[1]}-{budget:.1e}-taxa{rate:g}"
-
-
-def best_rate(plan: Plan, done: dict[str, Any], size: tuple[int, int]) -> float:
-    """A taxa de menor perda no primeiro orçamento do tamanho."""
-    tried = {rate: done[run_name(size, plan.first_budget(size), rate)] for rate in plan.rates}
-    return min(tried, key=lambda rate: tried[rate]["bits"])
 
 
 def held_out_text(folders: list[Path], names: tuple[str, ...]) -> str:

@@ -37,9 +37,11 @@ NO_COLAB = (
     "ipykernel<7", "matplotlib", "scikit-learn", "tqdm", "transformers",
 )  # fmt: skip
 PRIMEIRO_TOKEN = """\
+from homellm.device import choose_device
 from homellm.generation import generate_text
 from homellm.weights import load_pretrained
-print(generate_text(*load_pretrained("contos-mini"), "Era uma vez", max_new_tokens=1))"""
+model, tokenizer = load_pretrained("contos-mini")
+print(generate_text(model.to(choose_device()), tokenizer, "Era uma vez", max_new_tokens=1))"""
 GASTO = """\
 import json, platform, resource
 de = [resource.getrusage(quem) for quem in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

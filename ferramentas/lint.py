@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferramentas import estrutura, lingua
+from ferramentas import dispositivo, estrutura, lingua, ritmo
 from ferramentas.celulas import Celula, le_celulas, le_cercas
 from ferramentas.diario import e_post, le_post
 from ferramentas.importacoes import Grafo, importacoes
@@ -79,6 +79,7 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         queixas += estrutura.marcas_soltas(prosa, texto, pagina)
         queixas += estrutura.exercicios(texto, pagina)
         queixas += estrutura.glossario(texto, pagina)
+        queixas += ritmo.confere(texto, pagina, da_pagina)
     queixas += [*estrutura.rotulos_repetidos(textos), *estrutura.dados(raiz, textos)]
     queixas += estrutura.bibliografia(raiz)
     queixas += lingua.da_prosa(raiz)
@@ -86,6 +87,7 @@ def revisa(raiz: Path = RAIZ) -> list[str]:
         return queixas
     queixas += _ao_importar(celulas)
     queixas += lingua.das_celulas(celulas, raiz)
+    queixas += dispositivo.na_cpu(celulas)
     da_secao = [*_importacoes(celulas), *_sem_documentacao(celulas, documentados)]
     queixas += [f"{lugar}: {queixa}" for lugar, queixa in da_secao]
     return queixas + [*estrutura.nomes_do_pacote(textos, celulas)]

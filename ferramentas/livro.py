@@ -148,10 +148,15 @@ def nome_da_pagina(md: Path, raiz: Path = RAIZ) -> str:
 
 
 def acha_pagina(pedido: str, raiz: Path = RAIZ) -> str:
-    """O nome da página que o leitor chama de `03`, `03-atencao` ou `book/03-atencao.md`."""
+    """O nome da página que o leitor chama de `03`, `03-atencao` ou `book/03-atencao.md`.
+
+    >>> acha_pagina("03"), acha_pagina("index")
+    ('book/03-atencao', 'book/index')
+    """
     nomes = [nome_da_pagina(md, raiz) for md in paginas(raiz)]
     curto = pedido.removesuffix(".md").removeprefix("book/")
-    iguais = [n for n in nomes if curto in (n.removeprefix("book/"), n.rpartition("/")[2])]
+    iguais = [n for n in nomes if curto == n.removeprefix("book/")]  # “index” é a página de início
+    iguais = iguais or [n for n in nomes if curto == n.rpartition("/")[2]]
     achados = iguais or [n for n in nomes if curto and n.rpartition("/")[2].startswith(curto)]
     if len(achados) != 1:
         lista = ", ".join(n.removeprefix("book/") for n in achados or nomes)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/parar-e-continuar.md.
-# sha256 do que segue: cb8930497b2e88fa4bf89befe65e6c13a195e3a1be3afab593e8c14841070bce
+# sha256 do que segue: 8966942e6289790142096ec569cf6b62c9aff0f5fe5aad48b18c527b9db197bd
 """Parar um treino e continuar: o arquivo, a posição nos dados, a trava e os sinais.
 
 Um checkpoint é um arquivo safetensors: os tensores, e um cabeçalho JSON com o resto. A
@@ -329,7 +329,7 @@ def resumable(
                 continue
             yield batch
         if not position.batch:
-            raise ValueError("o carregador de treino não tem lote algum")
+            raise ValueError("o carregador de treino não tem nenhum lote")
         if skip:
             raise ValueError(
                 f"o checkpoint diz que a época já usou {position.batch + skip} lotes, "

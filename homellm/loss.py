@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/treinar-a-serio.md.
-# sha256 do que segue: 788155011558fa614298472f623b3480be599c5684417aa5130b158e1b253b8a
+# sha256 do que segue: 90406baa0b376ab9790d57a2af4d7825a1b46468d9d3962cd92250f0704b8a71
 """A perda do modelo de linguagem: inteira, em pedaços e em 16 bits.
 
 A perda fica fora do modelo: é uma função que, do modelo e do lote, faz um número. O
@@ -157,7 +157,7 @@ def language_model_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 def sequence_log_probs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """A log-probabilidade, em nats, de cada sequência: `(B, T, V)`, `(B, T)` → `(B,)`.
 
-    Soma só as posições que contam; uma sequência sem alvo algum dá 0.
+    Soma só as posições que contam; uma sequência sem nenhum alvo dá 0.
 
     Erros: `ValueError` e `TypeError`, como em `next_token_loss`.
 

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/05-pre-treino.md.
-# sha256 do que segue: 4c484ec484dd9ba1c011e70316794fb0a6b8351f4a175fd37650b1881397ddae
+# sha256 do que segue: 99ee9d734b4299e1c7cbae2d998a23cbef677c2b46e6f3d2529edce4f6371922
 """O laço de treino do livro: o do pré-treino, do classificador e das instruções.
 
 A perda fica fora do modelo; o laço recebe uma função que, do modelo e do lote, faz um
@@ -185,7 +185,7 @@ class Trainer:
         norm = clip_gradients(self.model.parameters(), config.grad_clip)
         if not (
             self.scaler.is_enabled() or norm.isfinite()
-        ):  # fp16: o scaler pula o passo
+        ):  # fp16: o `scaler` pula o passo
             raise self.diverged("o gradiente", float(norm))
         lr = learning_rate_at(done, self.total_steps, config)
         for group_of_weights in self.optimizer.param_groups:

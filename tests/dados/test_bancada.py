@@ -300,16 +300,15 @@ def test_medidas_gravadas_de_pedacos_e_letras():
 escala = carrega("escala")
 
 
-def test_a_taxa_se_escolhe_no_primeiro_orcamento_de_cada_tamanho_e_nada_se_repete():
+def test_no_orcamento_do_meio_vale_a_melhor_taxa_do_primeiro_e_nada_se_repete():
     plano, feitos, ordem = escala.REHEARSAL, {}, []
     for nome, config, orcamento, taxa in escala.runs(plano, feitos):
         ordem.append(((config.emb_dim, config.n_layers), orcamento, taxa))
         feitos[nome] = {"bits": 1.0 if taxa == 6e-3 else 2.0}
-    pequeno, medio, grande = plano.sizes
-    pouco, muito = plano.budgets
+    (pouco, (pequeno, medio)), (meio, _), (muito, (grande,)) = plano.grid
     assert ordem == [
         *((tamanho, pouco, taxa) for tamanho in (pequeno, medio) for taxa in plano.rates),
-        (medio, muito, 6e-3),
+        (medio, meio, 6e-3),
         *((grande, muito, taxa) for taxa in plano.rates),
     ]
     assert not list(escala.runs(plano, feitos))
@@ -317,8 +316,8 @@ def test_a_taxa_se_escolhe_no_primeiro_orcamento_de_cada_tamanho_e_nada_se_repet
 
 def test_cada_treino_gasta_o_orcamento_a_menos_de_um_passo():
     plano = escala.Plan()
-    for n, orcamento in enumerate(plano.budgets):
-        for tamanho in plano.sizes[n : n + plano.per_budget]:
+    for orcamento, tamanhos in plano.grid:
+        for tamanho in tamanhos:
             config = plano.config(*tamanho)
             passo = 3 * config.flops_per_token() * plano.batch_size * plano.context_length
             assert abs(plano.steps(config, orcamento) * passo - orcamento) <= passo / 2
@@ -329,11 +328,7 @@ def test_medidas_gravadas_da_escala():
     dados, plano = json.loads((REPO / "data/escala.json").read_text("utf-8")), escala.Plan()
     corridas = dados["corridas"]
     pares = {(c["orcamento"], c["emb_dim"], c["blocos"]) for c in corridas}
-    pedidos = {
-        (orcamento, *tamanho)
-        for n, orcamento in enumerate(plano.budgets)
-        for tamanho in plano.sizes[n : n + plano.per_budget]
-    }
+    pedidos = {(orcamento, *tamanho) for orcamento, tamanhos in plano.grid for tamanho in tamanhos}
     assert pares == pedidos and len({c["orcamento"] for c in corridas}) >= 3
     for c in corridas:
         config = plano.config(c["emb_dim"], c["blocos"])

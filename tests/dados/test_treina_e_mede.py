@@ -17,6 +17,7 @@ from data.fazer.conversa.historias import compose_story, family_split, nome_inve
 from data.fazer.conversa.muon import Muon
 from data.fazer.conversa.provas import Probe, evaluation_sets
 from homellm.model import GPTConfig
+from homellm.plots import br
 from homellm.weights import load_pretrained
 
 
@@ -30,6 +31,7 @@ def pequeno(monkeypatch):
     curto = replace(treina.STORY_TRAINING, precision="fp32", warmup_steps=1, eval_every=2, eval_batches=1)
     monkeypatch.setattr(treina, "STORY_TRAINING", replace(curto, max_steps=4))
     monkeypatch.setattr(treina, "FIRST_TRAINING", replace(curto, max_steps=2))
+    monkeypatch.setattr(treina, "QUESTION_TRAINING", replace(curto, max_steps=2))
     monkeypatch.setattr(treina, "CHAT_TRAINING", replace(curto, max_steps=3))
     total = treina.stories
     monkeypatch.setattr(treina, "stories", lambda n, *a, **k: total(min(n, 40), *a, **k))
@@ -184,10 +186,14 @@ def test_o_capitulo_7_diz_os_numeros_desta_receita():
     banco = Bank.load()
     pedidos = sum(len(banco.asks(i, s)) for i in banco.intents for s in ("train", "validation", "test"))
     assert f"{treina.STORIES // 1000} mil histórias de bichos" in pagina
-    licoes, conversas = treina.LESSONS // 1000, treina.DIALOGUES // 1000
+    licoes, perguntas, conversas = (n // 1000 for n in (treina.LESSONS, treina.QUESTIONS, treina.DIALOGUES))
     assert f"{licoes} mil conversas curtas, lidas duas vezes" in pagina
-    assert treina.FIRST_TRAINING.epochs == 2 and treina.CHAT_TRAINING.epochs == 1
-    assert f"{conversas} mil conversas, uma vez" in pagina
-    assert f"| {licoes} mil lições curtas, depois {conversas} mil conversas |" in pagina
+    assert treina.FIRST_TRAINING.epochs == 2
+    assert treina.CHAT_TRAINING.epochs == 1
+    passos = br(treina.QUESTION_TRAINING.max_steps)
+    assert f"{passos} passos de perguntas soltas, de tudo, sorteadas entre {perguntas} mil" in pagina
+    assert f"Por fim, {conversas} mil conversas, uma vez" in pagina
+    lido = f"{licoes} mil lições curtas, {passos} passos de perguntas soltas, {conversas} mil conversas"
+    assert f"| {lido} |" in pagina
     assert f"18 intenções, {len(banco.intents)}; em vez de 270 pedidos, {pedidos // 1000} mil" in pagina
     assert f"passos de {treina.BATCH // 1000}.{treina.BATCH % 1000:03} tokens" in pagina

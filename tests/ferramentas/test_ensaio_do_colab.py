@@ -12,6 +12,7 @@ import pytest
 from brinquedo import REPO
 from ferramentas import ensaio_do_colab
 from ferramentas.celulas import le_celulas
+from ferramentas.livro import nome_da_pagina, paginas
 from ferramentas.preparo import celula_de_preparo
 from homellm.recipes import _parser
 
@@ -84,15 +85,17 @@ def na_gpu(nome: str) -> tuple[bool, bool]:
     """Se uma célula da página escolhe o dispositivo, e se há uma que só faz alguma coisa com GPU."""
     celulas = le_celulas(REPO / f"book/{nome}.md", REPO)
     codigo = "\n".join(c.fonte for c in celulas if not c.destino)  # o que vai para o pacote só define
-    escolhe = re.search(r"(?m)^\w.*=.*\bchoose_device\(\)", codigo)
+    escolhe = re.search(r"(?m)^\w.*\bchoose_device\(\)", codigo)
     return bool(escolhe), bool(re.search(r"(?m)^ *if .*\bdevice\.type [!=]= .cuda.", codigo))
 
 
 def test_a_tabela_da_t4_diz_o_que_o_codigo_faz():
     secao = PAGINA.split("(sec-colab-t4)=")[1].split("\n(sec-")[0]
-    diz = dict(re.findall(r"(?m)^\| `?([^|`]*)`? \| (.*) \|$", secao))
-    assert diz["os outros"].startswith("Nada") and set(diz) - set(NOMES) == {"Notebook", "os outros"}
-    for nome in NOMES:
+    linhas = re.findall(r"(?m)^\| ([^|]*) \| (.*) \|$", secao)
+    diz = {nome.strip("` "): texto for nomes, texto in linhas for nome in nomes.split(",")}
+    com_codigo = {nome_da_pagina(md).removeprefix("book/") for md in paginas() if le_celulas(md, REPO)}
+    assert diz["os outros"].startswith("Nada") and set(diz) - com_codigo == {"Notebook", "os outros"}
+    for nome in sorted(com_codigo):
         texto = diz.get(nome, diz["os outros"])
         usa, so_com_ela = na_gpu(nome)
         assert usa != texto.startswith("Nada"), f"{nome}: ponha-o na tabela da T4 de book/rodar-no-colab.md"

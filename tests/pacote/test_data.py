@@ -38,6 +38,7 @@ def test_windows_by_hand():
     assert data[0][0].dtype == data[0][1].dtype == torch.int64
 
 
+@settings(deadline=None)
 @given(n=st.integers(2, 60), length=st.integers(1, 20), stride=st.integers(1, 25))
 def test_same_windows_as_unfold(n, length, stride):
     if n < length + 1:
@@ -291,6 +292,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 # --- lotes por tamanho
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 50), max_size=80),
     limit=st.integers(1, 120),

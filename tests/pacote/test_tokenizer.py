@@ -125,6 +125,7 @@ def test_incremental_equals_naive(n_merges):
     assert learn_merges(words, n_merges) == naive_merges(words, n_merges)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("ab", min_size=1, max_size=12).map(str.encode), st.integers(1, 5), max_size=8))
 def test_incremental_equals_naive_in_runs_and_ties(words):
     assert learn_merges(words, 40) == naive_merges(Counter(words), 40)
@@ -189,6 +190,7 @@ def test_training_errors(kwargs, message):
 # --- codificar e decodificar
 
 
+@settings(deadline=None)
 @given(UNICODE)
 @example("")
 @example("Não, São João! ﬁm ½ ①")
@@ -200,13 +202,14 @@ def test_round_trip_and_pure_equals_engine(text):
     assert ids == tok.encode_pure(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_round_trip_of_any_code_point(text):
     assert TRAINED.decode(TRAINED.encode(text)) == text
 
 
 @given(MIXED.map("".join))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_boundaries(text):
     tok = TRAINED
     assert tok.encode(text) == tok.encode_pure(text)
@@ -300,6 +303,7 @@ def test_custom_pattern_never_loses_text(tmp_path):
     assert tok.merges == BPETokenizer.train("casa bola", 262, pattern=tok.pattern).merges
 
 
+@settings(deadline=None)
 @given(
     text=st.text(max_size=60),
     pattern=st.sampled_from(
@@ -340,12 +344,12 @@ HOSTILE = {
 def test_hostile_pattern_is_one_clear_error_soon(pattern, tmp_path, tok):
     data = json.loads(saved(tok, tmp_path).read_text("utf-8")) | {"pattern": pattern}
     (tmp_path / "t.json").write_text(json.dumps(data), "utf-8")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ValueError, match="padrão"):
         BPETokenizer.train("casa bola", 262, pattern=pattern)
     with pytest.raises(ValueError, match=r"t\.json: tokenizer estragado.*padrão"):
         BPETokenizer.load(tmp_path / "t.json")
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30  # de processador: a máquina pode estar cheia
 
 
 def saved(tok: BPETokenizer, folder: Path) -> Path:

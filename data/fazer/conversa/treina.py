@@ -40,14 +40,15 @@ from .historias import Split, compose_story, load
 from .muon import Muon
 
 SIZES = GPTConfig(vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6)
-STORIES, LESSONS, DIALOGUES = 40_000, 50_000, 160_000
+STORIES, LESSONS, QUESTIONS, DIALOGUES = 40_000, 50_000, 220_000, 72_000
 BATCH = 2048  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=0.02, warmup_steps=100, final_lr=0.02, eval_every=250,
     precision="bf16",
 )  # fmt: skip
 FIRST_TRAINING = replace(STORY_TRAINING, epochs=2, final_lr=1.0)
-CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0)
+QUESTION_TRAINING = replace(STORY_TRAINING, warmup_steps=0, final_lr=1.0, max_steps=3_000)
+CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0, learning_rate=0.012)
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
@@ -108,15 +109,18 @@ def _drop_words(rng: random.Random, turn: Turn, forbidden: frozenset[str]) -> st
     return left if known else turn.user
 
 
-def conversations(count: int, split: Split = "train", lessons: bool = False) -> list[Dialogue]:
+def conversations(
+    count: int, split: Split = "train", lessons: bool = False, turns: int | None = None
+) -> list[Dialogue]:
     """`count` conversas do split, como registros do ajuste; no treino, com falhas.
 
-    Com `lessons`, são as da primeira fase: curtas, do que tem uma resposta certa.
+    Com `lessons`, são as da primeira fase: curtas, do que tem uma resposta certa. `turns`
+    diz quantos turnos tem cada uma; sem isto, sorteia-se.
     """
     rng, made, bank = random.Random(f"falhas:{SEEDS[split]}:{lessons}"), [], Bank.load()
     forbidden = bank.held_out
     options = {"bank": bank.first_lessons()} if lessons else {}
-    for dialogue in dialogues(SEEDS[split], count, split, **options):
+    for dialogue in dialogues(SEEDS[split], count, split, turns=turns, **options):
         turns = tuple(
             (_drop_words(rng, t, forbidden) if split == "train" else t.user, t.assistant)
             for t in dialogue.turns
@@ -187,10 +191,11 @@ def train_stories(output: Path) -> History:
 def train_chat(output: Path) -> History:
     """O treino do `conversa-mini`, do zero, por conversas todas diferentes.
 
-    São duas fases: primeiro só o que tem uma resposta certa (capitais, contas, palavras e
-    o que a pessoa contou de si), em que a rede aprende a copiar e a procurar; depois, tudo.
-    A perda cobra também o pedido: no mesmo passo, o modelo aprende a língua de quem
-    pergunta.
+    São três fases. Nas lições há só o que tem uma resposta certa (capitais, contas,
+    palavras e o que a pessoa contou de si), e a perda cobra também o pedido: a rede aprende
+    a copiar e a procurar. Depois vêm as perguntas soltas, de tudo: com um turno só, não há
+    outro pedido em que olhar, e ela aprende a que responde cada resposta. Por fim, as
+    conversas, em que a pergunta é uma de muitas.
     """
     tokenizer = _tokenizer(output)
     torch.manual_seed(0)
@@ -202,13 +207,17 @@ def train_chat(output: Path) -> History:
             print(f"passo {step}: {ask} — {respond(model, tokenizer, ask)}", flush=True)
 
     held_out = conversations(400, "validation")
-    phases = {"licoes": (LESSONS, FIRST_TRAINING), "tudo": (DIALOGUES, CHAT_TRAINING)}
-    for name, (count, config) in phases.items():
-        rows = conversations(count, lessons=name == "licoes")
+    phases: dict[str, tuple[int, TrainConfig, dict[str, Any]]] = {
+        "licoes": (LESSONS, FIRST_TRAINING, {"lessons": True}),
+        "perguntas": (QUESTIONS, QUESTION_TRAINING, {"turns": 1}),
+        "conversas": (DIALOGUES, CHAT_TRAINING, {}),
+    }
+    for name, (count, config, options) in phases.items():
+        rows = conversations(count, **options)
         with quick():
             history = finetune_instructions(
                 model, tokenizer, rows, held_out, config, batch_tokens=BATCH,
-                response_only=False, checkpoint=output / f"{name}.safetensors",
+                response_only=name != "licoes", checkpoint=output / f"{name}.safetensors",
                 resume=True, on_eval=report,
             )  # fmt: skip
         if history.interrupted:
