@@ -1,10 +1,10 @@
-"""Quanto texto para quantos parâmetros: seis tamanhos de GPT, três orçamentos de contas.
+"""Quanto texto para quantos parâmetros: cinco tamanhos de GPT, três orçamentos de contas.
 
 uso: python bancada/escala.py --textos PASTA [PASTA …] --saida DIR [--fora NOME …]
 
 Um orçamento é um número de FLOPs. Em cada um treinam quatro modelos, cada um até gastá-lo: o grande lê menos
-tokens, o pequeno lê mais. Guarda-se a perda, em bits por byte, em romances que o treino não leu. Cada
-tamanho tenta três taxas em cada orçamento; as dos modelos estreitos são o dobro das dos largos.
+tokens, o pequeno lê mais. Guarda-se a perda, em bits por byte, em romances que o treino não leu. No
+primeiro orçamento e no último cada tamanho tenta três taxas; no do meio, a melhor que teve no primeiro.
 
 Pode ser interrompido e chamado de novo: cada treino que acaba vai para `DIR/corridas.json`, e o que estava
 no meio continua do seu checkpoint. Quando o último acaba, grava `data/escala.json`, que o capítulo 5 lê.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,15 +37,18 @@ VALIDATION_CHARS = 150_000  # de cada um, do meio
 
 @dataclass(frozen=True)
 class Plan:
-    """O que se mede: em cada orçamento, em FLOPs, os tamanhos `(emb_dim, n_layers)`; e as taxas que se tentam."""
+    """O que se mede: em cada orçamento, em FLOPs, os tamanhos `(emb_dim, n_layers)`; e as taxas.
+
+    Nos orçamentos de `searched`, todas; nos outros, a melhor que o tamanho teve no orçamento anterior.
+    """
 
     grid: tuple[tuple[float, tuple[tuple[int, int], ...]], ...] = (
-        (1.7e11, ((4, 1), (8, 1), (16, 2), (32, 2), (48, 3))),
+        (1.7e11, ((8, 1), (16, 2), (32, 2), (48, 3))),
         (5e11, ((8, 1), (16, 2), (32, 2), (48, 3))),
         (1.5e12, ((16, 2), (32, 2), (48, 3), (80, 4))),
     )
     rates: tuple[float, ...] = (1.5e-3, 3e-3, 6e-3)
-    narrow: int = 16  # com `emb_dim` até aqui, as taxas são o dobro
+    searched: tuple[float, ...] = (1.7e11, 1.5e12)
     vocab_size: int = 2048
     context_length: int = 128
     batch_size: int = 8
@@ -56,9 +58,12 @@ class Plan:
         """O GPT de um tamanho: cabeças de 16 números, ou uma só."""
         return GPTConfig(self.vocab_size, self.context_length, emb_dim, max(1, emb_dim // 16), n_layers)
 
-    def rates_of(self, emb_dim: int) -> tuple[float, ...]:
-        """As taxas que um modelo desta largura tenta."""
-        return tuple(rate * (2 if emb_dim <= self.narrow else 1) for rate in self.rates)
+    def rates_of(self, place: int, size: tuple[int, int], done: dict[str, Any]) -> tuple[float, ...]:
+        """As taxas que o tamanho tenta no orçamento `place` da grade."""
+        if self.grid[place][0] in self.searched:
+            return self.rates
+        tried = {rate: done[run_name(size, self.grid[place - 1][0], rate)] for rate in self.rates}
+        return (min(tried, key=lambda rate: tried[rate]["bits"]),)
 
     def steps(self, config: GPTConfig, budget: float) -> int:
         """Quantos passos gastam o orçamento: a volta custa o dobro da ida."""
@@ -66,14 +71,17 @@ class Plan:
         return max(1, round(budget / per_step))
 
 
-REHEARSAL = Plan(((2e9, ((16, 1), (16, 2))), (8e9, ((16, 2), (32, 1)))), (1.5e-3, 3e-3), 16, 400, 32, 4)
+REHEARSAL = Plan(
+    ((2e9, ((16, 1), (16, 2))), (4e9, ((16, 2),)), (8e9, ((32, 1),))),
+    (3e-3, 6e-3), (2e9, 8e9), 400, 32, 4,
+)  # fmt: skip
 
 
 def runs(plan: Plan, done: dict[str, Any]) -> Iterator[tuple[str, GPTConfig, float, float]]:
     """Os treinos que faltam: o nome, o modelo, o orçamento e a taxa."""
-    for budget, sizes in plan.grid:
+    for place, (budget, sizes) in enumerate(plan.grid):
         for size in sizes:
-            for rate in plan.rates_of(size[0]):
+            for rate in plan.rates_of(place, size, done):
                 name = run_name(size, budget, rate)
                 if name not in done:
                     yield name, plan.config(*size), budget, rate
@@ -126,7 +134,7 @@ def run(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--textos", type=Path, nargs="+", required=True, help="pastas com .txt em UTF-8")
-    parser.add_argument("--saida", type=Path, required=True, help="pasta dos ids, dos checkpoints e do placar")
+    parser.add_argument("--saida", type=Path, required=True, help="pasta dos ids e dos checkpoints")
     parser.add_argument("--fora", nargs="*", default=list(HELD_OUT), help="romances que só medem")
     parser.add_argument("--json", type=Path, default=Path(__file__).parents[1] / "data/escala.json")
     parser.add_argument("--fios", type=int, default=1)

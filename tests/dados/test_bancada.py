@@ -300,16 +300,16 @@ def test_medidas_gravadas_de_pedacos_e_letras():
 escala = carrega("escala")
 
 
-def test_cada_tamanho_tenta_as_suas_taxas_e_nada_se_repete():
+def test_no_orcamento_do_meio_vale_a_melhor_taxa_do_primeiro_e_nada_se_repete():
     plano, feitos, ordem = escala.REHEARSAL, {}, []
     for nome, config, orcamento, taxa in escala.runs(plano, feitos):
         ordem.append(((config.emb_dim, config.n_layers), orcamento, taxa))
-        feitos[nome] = {"bits": 1.0}
-    (pouco, (pequeno, medio)), (muito, (_, largo)) = plano.grid
-    estreitos = ((pequeno, pouco), (medio, pouco), (medio, muito))
+        feitos[nome] = {"bits": 1.0 if taxa == 6e-3 else 2.0}
+    (pouco, (pequeno, medio)), (meio, _), (muito, (grande,)) = plano.grid
     assert ordem == [
-        *((tamanho, orcamento, taxa) for tamanho, orcamento in estreitos for taxa in (3e-3, 6e-3)),
-        *((largo, muito, taxa) for taxa in (1.5e-3, 3e-3)),
+        *((tamanho, pouco, taxa) for tamanho in (pequeno, medio) for taxa in plano.rates),
+        (medio, meio, 6e-3),
+        *((grande, muito, taxa) for taxa in plano.rates),
     ]
     assert not list(escala.runs(plano, feitos))
 
