@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,7 +37,7 @@ VALIDATION_CHARS = 150_000  # de cada um, do meio
 
 @dataclass(frozen=True)
 class Plan:
-    """O que se mede: em cada orçamento, em FLOPs, os tamanhos `(emb_dim, n_layers)`; e as taxas que se tentam.
+    """O que se mede: em cada orçamento, em FLOPs, os tamanhos `(emb_dim, n_layers)`; e as taxas.
 
     Nos orçamentos de `searched`, todas; nos outros, a melhor que o tamanho teve no orçamento anterior.
     """
@@ -72,7 +71,10 @@ class Plan:
         return max(1, round(budget / per_step))
 
 
-REHEARSAL = Plan(((2e9, ((16, 1), (16, 2))), (4e9, ((16, 2),)), (8e9, ((32, 1),))), (3e-3, 6e-3), (2e9, 8e9), 400, 32, 4)
+REHEARSAL = Plan(
+    ((2e9, ((16, 1), (16, 2))), (4e9, ((16, 2),)), (8e9, ((32, 1),))),
+    (3e-3, 6e-3), (2e9, 8e9), 400, 32, 4,
+)  # fmt: skip
 
 
 def runs(plan: Plan, done: dict[str, Any]) -> Iterator[tuple[str, GPTConfig, float, float]]:
@@ -132,7 +134,7 @@ def run(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--textos", type=Path, nargs="+", required=True, help="pastas com .txt em UTF-8")
-    parser.add_argument("--saida", type=Path, required=True, help="pasta dos ids, dos checkpoints e do placar")
+    parser.add_argument("--saida", type=Path, required=True, help="pasta dos ids e dos checkpoints")
     parser.add_argument("--fora", nargs="*", default=list(HELD_OUT), help="romances que só medem")
     parser.add_argument("--json", type=Path, default=Path(__file__).parents[1] / "data/escala.json")
     parser.add_argument("--fios", type=int, default=1)

@@ -57,7 +57,8 @@ def measure(tasks: dict[str, Callable[[], object]], repetitions: int) -> dict[st
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     for name, values in seconds.items():
-        print(f"  {name:<34} {br(statistics.median(values), 3):>8} s   ({br(min(values), 3)} a {br(max(values), 3)})")
+        middle, low, high = (br(f(values), 3) for f in (statistics.median, min, max))
+        print(f"  {name:<34} {middle:>8} s   ({low} a {high})")
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -80,7 +81,8 @@ def main() -> None:
     n_bytes, size, times = len(text.encode("utf-8")), args.vocabulario, args.repeticoes
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, um núcleo")
     print(
-        f"tokenizers {tokenizers.__version__}; {br(n_bytes / 1e6, 2)} MB; vocabulário de {size}; {times} medidas"
+        f"tokenizers {tokenizers.__version__}; {br(n_bytes / 1e6, 2)} MB; "
+        f"vocabulário de {size}; {times} medidas"
     )
 
     print("treino")

@@ -3,9 +3,10 @@
 uso: python bancada/treino.py [--saida data/treino.json] [--so-pecas]
 
 Cada treino é o do capítulo (o mesmo modelo, os mesmos contos, seis épocas), com outra taxa, outro lote ou
-outra semente; guarda-se a perda de validação no fim. Os das peças são o minuto do capítulo, de quatro épocas,
-com o laço nu e uma peça de cada vez; `--so-pecas` refaz só estes e deixa o resto do arquivo como está. O tempo
-é o de CPU, num fio, e inclui o dos processos que o `torch.compile` chama. Leva perto de quarenta minutos.
+outra semente; guarda-se a perda de validação no fim. Os das peças são o minuto do capítulo, de quatro
+épocas, com o laço nu e uma peça de cada vez; `--so-pecas` refaz só estes e deixa o resto do arquivo como
+está. O tempo é o de CPU, num fio, e inclui o dos processos que o `torch.compile` chama. Leva perto de
+quarenta minutos.
 """
 
 from __future__ import annotations
