@@ -3,7 +3,7 @@
 uso: python bancada/classificadores.py spam-mini [--sementes 0 1 2] [--modelo PASTA] [--treinos NOME ...]
 
 Grava `data/modelos/NOME/medidas.json`. Os treinos seguem a receita do modelo, três sementes cada um: por
-inteiro, só os dois últimos blocos, LoRA (com uma taxa maior, escolhida na validação) e do zero; o
+inteiro, só os dois últimos blocos, LoRA (com a taxa três vezes maior, que não se procurou) e do zero; o
 sentimento só treina por inteiro. De cada um ficam a exposição (épocas, textos vistos, números treinados), a
 perda na validação a cada época e os acertos na validação e no teste, com os textos simples e os difíceis à
 parte. A diferença entre o modelo guardado e cada linha de base vem com o erro padrão pareado, por texto e
@@ -56,7 +56,7 @@ def scores(rows: Sequence[Labeled], guesses: Sequence[str], labels: tuple[str, .
     level = np.array([row.nivel for row in rows])
     found = {"acurácia": report.accuracy, "F1": report.f1[1] if len(labels) == 2 else report.macro_f1}
     found |= {name: hits[level == name].mean() for name in LEVELS}
-    return {name: round(float(value), 4) for name, value in found.items()}
+    return {name: round(float(value), 6) for name, value in found.items()}
 
 
 def paired(rows: Sequence[Labeled], one: Sequence[str], other: Sequence[str]) -> dict[str, float]:

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/06-classificacao.md.
-# sha256 do que segue: 322fcba311715247891e56122cbd66b46ccdc2fb551c72b07e2ce2ae7030704e
+# sha256 do que segue: cd8a0b6abbdeca955d5c312431a180f0488b16fdd6af6896c31e9a7ee1539e85
 """Ajuste de posto baixo: as matrizes ficam paradas, e cada uma ganha uma correção.
 
 É o LoRA (Hu et al., 2022). O capítulo 6 do livro constrói este módulo.
@@ -36,7 +36,7 @@ class LowRank(nn.Module):
         self.b = nn.Parameter(weight.new_zeros(rows, rank))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """A matriz corrigida."""
+        """A matriz corrigida, `(saída, entrada)`."""
         return weight + self.b @ self.a
 
 

@@ -238,7 +238,7 @@ TEXTOS = [Labeled(t, r, f, "test", n) for t, r, f, n in (
 def test_acertos_por_nivel_e_diferenca_pareada_a_mao():
     um, outro = ["spam", "ham", "ham", "ham"], ["ham", "ham", "ham", "spam"]
     medido = classificadores.scores(TEXTOS, um, ("ham", "spam"))
-    assert medido == {"acurácia": 0.75, "F1": 0.6667, "simples": 0.5, "dificil": 1.0}
+    assert medido == {"acurácia": 0.75, "F1": 0.666667, "simples": 0.5, "dificil": 1.0}
     diferenca = classificadores.paired(TEXTOS, um, outro)
     # por texto: 1, 0, 0, 1; por família: 1/2, 0, 1
     assert diferenca == {"diferença": 0.5, "erro por texto": 0.2887, "erro por família": 0.2887}
