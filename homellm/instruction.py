@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/07-instrucoes.md.
-# sha256 do que segue: e1dd294ff5549d3f195cccbaf84a9db178396ad206cde21e17e392d96e26eda7
+# sha256 do que segue: 12ae1591d19a027857cc6e589b6bfed01a36bf2fbbd8b3e64df8ab4137c30c86
 """Do modelo que continua ao que responde: o formato da conversa, o ajuste, o chat.
 
 Cada exemplo é uma conversa com marcas de quem fala; a perda só conta o que o assistente
@@ -7,9 +7,9 @@ escreve. O laço de treino é o de `homellm.training`. O capítulo 7 do livro co
 módulo; o comando que treina o `letras-mini` é `python -m homellm.recipes`.
 
 >>> from homellm.weights import load_pretrained
->>> model, tokenizer = load_pretrained("letras-mini")
->>> respond(model, tokenizer, "Escreva em letras maiúsculas.", "janela")
-'JANELA'
+>>> model, tokenizer = load_pretrained("conversa-mini")
+>>> "Paris" in respond(model, tokenizer, "qual é a capital da França?")
+True
 """
 
 from __future__ import annotations
@@ -481,11 +481,11 @@ class Chat:
     Erros: `ValueError` se `max_new_tokens` não deixa lugar para o pedido.
 
     >>> from homellm.weights import load_pretrained
-    >>> chat = Chat(*load_pretrained("letras-mini"))
-    >>> chat.send("Copie sem mudar nada.\\njanela")
-    'janela'
-    >>> chat.turns
-    [('Copie sem mudar nada.\\njanela', 'janela')]
+    >>> chat = Chat(*load_pretrained("conversa-mini"))
+    >>> "Tomé" in chat.send("meu nome é Tomé")
+    True
+    >>> "Tomé" in chat.send("como eu me chamo?"), len(chat.turns)
+    (True, 2)
 
     Antes de cada resposta, saem da janela os turnos mais velhos, inteiros, até que
     sobrem `max_new_tokens` (metade do contexto, se não for dado); a linha de sistema
