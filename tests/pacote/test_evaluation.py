@@ -34,7 +34,7 @@ def test_evaluate_weighs_each_target_the_same():
     assert not model.training
     with pytest.raises(ValueError, match="vazio"):
         evaluate(model, [])
-    with pytest.raises(ValueError, match="não há alvo"):
+    with pytest.raises(ValueError, match="não há nenhum alvo"):
         evaluate(model, batches(2, ignored=1.1))
 
 

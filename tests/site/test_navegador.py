@@ -270,15 +270,20 @@ def letras_das_figuras(aba: Page, documento: str) -> list[tuple[str, float]]:
     return menores
 
 
+def letras_se_leem_no_celular(aba: Page, documento: str) -> None:
+    """Nenhuma letra de figura é menor que `MENOR_LETRA`. Vem no fim, porque abre o que estava recolhido."""
+    aba.set_viewport_size(CELULAR)
+    miudas = [(n, round(px, 1)) for n, px in letras_das_figuras(aba, documento) if px < MENOR_LETRA]
+    miudas = [(n, px) for n, px in miudas if n.split(" (")[0] not in LETRA_MIUDA]
+    assert not miudas, f"{documento}.md: letra menor que 11 px numa tela de 390: {miudas}"
+
+
 def cabe_no_celular(aba: Page, documento: str) -> None:
     """Na tela estreita a página não rola para o lado, e o botão do Colab está à vista."""
     aba.set_viewport_size(CELULAR)
     assert aba.evaluate("document.documentElement.scrollWidth") <= CELULAR["width"]
     largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
     assert not largos, f"{documento}.md: não cabe em 390 px; quebre a linha ou diminua: {largos}"
-    miudas = [(n, round(px, 1)) for n, px in letras_das_figuras(aba, documento) if px < MENOR_LETRA]
-    miudas = [(n, px) for n, px in miudas if n.split(" (")[0] not in LETRA_MIUDA]
-    assert not miudas, f"{documento}.md: letra menor que 11 px numa tela de 390: {miudas}"
     if documento in COM_CODIGO:
         botao = aba.get_by_role("link", name="Abrir no Colab").first
         caixa = botao.bounding_box()
@@ -327,6 +332,7 @@ def test_cada_pagina(visita: Callable[..., Visita], documento: str, tmp_path: Pa
         baixa_o_notebook(aba, documento, tmp_path)
     if documento in CAPITULOS:
         preparo_e_solucoes_abrem(aba)
+    letras_se_leem_no_celular(aba, documento)
 
 
 # ---------------------------------------------------------------- busca
