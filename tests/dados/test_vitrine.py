@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 
 from ferramentas.celulas import le_celulas
@@ -34,6 +35,13 @@ def test_o_readme_mostra_a_conversa_que_o_modelo_da() -> None:
     (no_readme,) = re.findall(r"(?s)```text\n(você: .*?)\n```", (RAIZ / "README.md").read_text("utf-8"))
     esperada = conversa(falas_da_pagina())
     assert no_readme == esperada, COMO_ATUALIZAR + esperada
+
+
+def test_o_readme_e_a_pagina_dizem_quanto_ele_acerta() -> None:
+    medidas = json.loads((RAIZ / "data/modelos/conversa-mini/medidas.json").read_text("utf-8"))
+    acerto = round(100 * medidas["test"]["oito_turnos"]["ao_todo"]["acerto"])
+    assert f"acerta {acerto}:" in (RAIZ / "README.md").read_text("utf-8")
+    assert f"acerta {acerto} respostas em cada 100" in (RAIZ / "book/index.md").read_text("utf-8")
 
 
 def test_cada_resposta_da_vitrine_e_curta_e_nao_e_vazia() -> None:
