@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from ferramentas.celulas import Celula, le_cercas
 from ferramentas.livro import numero_do_capitulo
@@ -55,7 +56,7 @@ def secoes(texto: str, pagina: str) -> Iterator[tuple[str, int, int, bool]]:
     cercas, linhas, fechadas = le_cercas(texto, pagina), texto.split("\n"), _recolhidas(texto, pagina)
     titulos = [n for n, linha in enumerate(linhas, 1) if re.match(r"#{1,6} +\S", linha) and not cercas[n - 1]]
     lidos = [t for t in do_markdown(texto, pagina) if t.linha not in fechadas]
-    for n, seguinte in zip(titulos, [*titulos[1:], len(linhas) + 1], strict=True):
+    for n, seguinte in pairwise([*titulos, len(linhas) + 1]):
         palavras = sum(len(re.findall(r"\w+", t.texto)) for t in lidos if n < t.linha < seguinte)
         figura = any(_FIGURA.match(linha) for linha in linhas[n : seguinte - 1])
         yield linhas[n - 1].lstrip("# ").strip(), n, palavras, figura

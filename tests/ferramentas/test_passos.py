@@ -85,6 +85,7 @@ def clone(tmp_path) -> Path:
     casa.escreve(raiz)
     (raiz / "_build/html/index.html").write_text("o livro", "utf-8")
     imitacoes = {"bin/gh": GH, "bin/chromium": "#!/bin/sh\n", "bin/hunspell": "#!/bin/sh\necho pt_BR\n"}
+    imitacoes["bin/sudo"] = '#!/bin/sh\necho "$@" >> "$PEDIDOS/sudo"\n'
     imitacoes |= dict.fromkeys(("bin/python", "bin/python3", ".venv/bin/python"), PYTHON)
     for nome, texto in imitacoes.items():
         (raiz / nome).write_text(texto, "utf-8")

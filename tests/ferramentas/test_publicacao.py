@@ -354,6 +354,8 @@ def test_cada_passo_de_terminal_chama_um_alvo_do_make_ou_uma_ferramenta_que_exis
                 assert comando[1] in alvos, passo["run"]
         elif comando[:2] == ["bash", ".ci/run"]:
             assert (REPO / ".ci/run").is_file()
+        elif comando[:2] == ["sudo", "apt-get"]:
+            continue
         else:
             assert comando[0] == "python"
             arquivo = comando[2].replace(".", "/") + ".py" if comando[1] == "-m" else comando[1]

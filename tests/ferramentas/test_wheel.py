@@ -27,7 +27,7 @@ from ferramentas.testa_wheel import USO, roda
 
 CADERNOS = sorted((REPO / "notebooks").rglob("*.ipynb"))
 EXECUTADOS = ("00-passo-zero", "conjuntos")  # baratos; o segundo lê todos os dados que o wheel leva
-DO_COLAB = {"google", "transformers"}  # o que as páginas usam e o Colab já traz
+DO_COLAB = {"google", "IPython", "transformers"}  # o que as páginas usam e o Colab já traz
 CONFERE = "import homellm\nprint(homellm.__file__)"
 
 

@@ -91,7 +91,8 @@ def trains(folder: Path) -> History:
 def answers() -> list[str]:
     """Classificar e conversar."""
     classifier, tokenizer = load_classifier("spam-mini")
-    found: list[Prediction] = predict(classifier, tokenizer, ["Pague a taxa e ganhe o prêmio"])
+    message = "Seu CPF será bloqueado hoje. Acesse o link e regularize"
+    found: list[Prediction] = predict(classifier, tokenizer, [message])
     model, letters = load_pretrained("letras-mini")
     chat = Chat(model, letters)
     spoken: list[str] = [chat.send("Copie sem mudar nada.\njanela")]
