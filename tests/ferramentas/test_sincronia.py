@@ -140,7 +140,8 @@ def test_a_ajuda_do_pacote_e_uma_primeira_pagina():
     linhas = {linha.split()[0] for linha in descricao.splitlines() if re.match(r" {8}[a-z_]+ {2,}\S", linha)}
     assert linhas == modulos and all(modulo in resto for modulo in modulos)
     assert max(map(len, descricao.splitlines())) <= 80  # a largura de um terminal
-    assert len(descricao.splitlines()) <= len(modulos) + 40 and "CLASSES" not in texto and "FUNCTIONS" not in texto
+    assert len(descricao.splitlines()) <= len(modulos) + 40
+    assert "CLASSES" not in texto and "FUNCTIONS" not in texto
 
 
 def test_nenhum_modulo_imprime_avisa_ou_usa_a_rede_ao_ser_importado(tmp_path):
