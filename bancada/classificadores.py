@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,8 @@ def trained_numbers(recipe: ClassifierRecipe, body: GPT, options: dict[str, int]
     model = GPTClassifier(body, len(recipe.labels), recipe.labels)
     rank = options.get("lora_rank", 0)
     set_trainable(model, 0 if rank else options.get("trainable_blocks"))
-    added = 0
-    if rank:
-        with low_rank(model.gpt.blocks, rank) as parts:
-            added = sum(p.numel() for p in parts)
-        set_trainable(model, 0)
-    return added + sum(p.numel() for p in model.parameters() if p.requires_grad)
+    with low_rank(model.gpt.blocks, rank) if rank else nullcontext():
+        return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def trainings(

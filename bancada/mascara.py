@@ -2,11 +2,11 @@
 
 uso: python bancada/mascara.py [--semente 0]
 
-São 16 mil conversas do Seu Gota (1,8 milhão de tokens), uma passada, no tamanho e com a receita do
-`conversa-mini`. Os pesos do começo e a ordem dos lotes são os mesmos. As perdas da resposta e do pedido se
-medem à parte, em conversas de validação. Um terceiro treino, com AdamW e só a resposta, mostra o que o Muon
-adianta. Grava em `data/mascara.json`, que o capítulo 7 lê. Num núcleo livre, cada treino demora uns seis
-minutos.
+São 16 mil conversas do Seu Gota (1,8 milhão de tokens), uma passada, no tamanho do `conversa-mini` e com
+a taxa do `historias-mini`. Os pesos do começo e a ordem dos lotes são os mesmos. As perdas da resposta e
+do pedido se medem à parte, em conversas de validação. Um terceiro treino, com AdamW e só a resposta,
+mostra o que o Muon adianta. Grava em `data/mascara.json`, que o capítulo 7 lê. Num núcleo livre, cada
+treino demora uns seis minutos.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from data.fazer.conversa.treina import (  # noqa: E402
     conversations,
     quick,
 )
-from homellm import training  # noqa: E402
 from homellm.data import LengthBatches  # noqa: E402
 from homellm.device import choose_device  # noqa: E402
 from homellm.evaluation import evaluate  # noqa: E402
@@ -41,14 +40,13 @@ from homellm.instruction import (  # noqa: E402
     finetune_instructions,
 )
 from homellm.model import GPT  # noqa: E402
-from homellm.optimization import TrainConfig, create_optimizer  # noqa: E402
 from homellm.weights import load_pretrained  # noqa: E402
 
 CONVERSATIONS, HELD_OUT = 16_000, 400
-SIDES = {  # só a resposta?, otimizador, taxa
-    "só a resposta": (True, "Muon", STORY_TRAINING.learning_rate),
-    "tudo": (False, "Muon", STORY_TRAINING.learning_rate),
-    "AdamW, só a resposta": (True, "AdamW", 3e-3),
+SIDES = {  # só a resposta?, Muon?, taxa
+    "só a resposta": (True, True, STORY_TRAINING.learning_rate),
+    "tudo": (False, True, STORY_TRAINING.learning_rate),
+    "AdamW, só a resposta": (True, False, 3e-3),
 }
 Item = tuple[Tensor, Tensor]
 
@@ -73,7 +71,7 @@ def losses(model: nn.Module, items: Sequence[Item]) -> dict[str, float]:
 
 def run(side: str, seed: int) -> dict[str, list[float]]:
     """Um treino, medido a cada cem passos."""
-    response_only, optimizer, rate = SIDES[side]
+    response_only, muon, rate = SIDES[side]
     _, tokenizer = load_pretrained("conversa-mini")
     rows, held_out = conversations(CONVERSATIONS), conversations(HELD_OUT, "validation")
     size = SIZES.context_length
@@ -89,12 +87,8 @@ def run(side: str, seed: int) -> dict[str, list[float]]:
         for name, value in (("passos", step), *found.items()):
             measured[name].append(value)
 
-    config: TrainConfig = replace(
-        STORY_TRAINING, learning_rate=rate, max_steps=None, epochs=1, eval_every=100, seed=seed
-    )
-    with quick():
-        if optimizer == "AdamW":
-            training.create_optimizer = create_optimizer
+    config = replace(STORY_TRAINING, learning_rate=rate, eval_every=100, seed=seed)
+    with quick(muon):
         history = finetune_instructions(
             model, tokenizer, rows, (), config, batch_tokens=BATCH,
             response_only=response_only, on_eval=report, progress=False,

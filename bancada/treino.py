@@ -102,18 +102,8 @@ def step_times(ids, steps: int, batch: int = BATCH, **options) -> tuple[float, f
     return each[0], statistics.median(each[1:])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--saida", type=Path, default=Path(__file__).parents[1] / "data/treino.json")
-    parser.add_argument("--so-pecas", action="store_true", help="só os treinos das peças")
-    args = parser.parse_args()
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
-    torch.set_num_threads(1)
-    ids = read_ids()
-    if args.so_pecas:
-        data = json.loads(args.saida.read_text("utf-8")) | {"pecas": pieces(ids)}
-        args.saida.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        return
+def rates_and_batches(ids) -> dict:
+    """Tudo menos as peças: o passo com `torch.compile` e com bf16, as taxas e os lotes."""
     first, eager = step_times(ids, 12)
     compiling, compiled = step_times(ids, 12, compile=True)
     _, half = step_times(ids, 4, batch=1, precision="bf16")
@@ -137,7 +127,18 @@ def main() -> None:
                 continue
             losses = [final_loss(ids, rate, batch, seed) for seed in SEEDS]
             rows.append({"lote": batch, "regra": rule, "taxa": rate, "validacao": losses})
-    data["lotes"] = rows
+    return data | {"lotes": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--saida", type=Path, default=Path(__file__).parents[1] / "data/treino.json")
+    parser.add_argument("--so-pecas", action="store_true", help="só os treinos das peças")
+    args = parser.parse_args()
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    torch.set_num_threads(1)
+    ids = read_ids()
+    data = json.loads(args.saida.read_text("utf-8")) if args.so_pecas else rates_and_batches(ids)
     data["pecas"] = pieces(ids)
     args.saida.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -53,8 +53,8 @@ SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
 @contextmanager
-def quick() -> Iterator[None]:
-    """O treino depressa na CPU: o otimizador é o Muon, e a atenção fica em fp32.
+def quick(muon: bool = True) -> Iterator[None]:
+    """O treino depressa na CPU: o otimizador é o Muon (ou não), e a atenção fica em fp32.
 
     A volta da atenção em bf16 é lenta ali: com sequências de uns cem tokens, o passo
     inteiro leva 0,6 do tempo.
@@ -67,9 +67,10 @@ def quick() -> Iterator[None]:
             return plain(*parts, *args, **options).to(q.dtype)
 
     attention.causal_attention = exact
-    training.create_optimizer = lambda model, config: Muon(
-        model, config.learning_rate, weight_decay=config.weight_decay
-    )
+    if muon:
+        training.create_optimizer = lambda model, config: Muon(
+            model, config.learning_rate, weight_decay=config.weight_decay
+        )
     try:
         yield
     finally:
