@@ -73,7 +73,7 @@ def test_juntas_ou_uma_a_uma_as_saidas_sao_as_mesmas(tmp_path, monkeypatch):
 
 def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path, monkeypatch):
     monkeypatch.setattr(executor, "nucleos", lambda: 1)
-    corpos = {"01-um": "1", "02-dois": "import time; time.sleep(1)", "03-tres": "3", "anexo": "4"}
+    corpos = {"01-um": "1", "02-dois": "2", "03-tres": "3", "anexo": "4"}
     raiz = livro_de(tmp_path, {nome: celula(codigo) for nome, codigo in corpos.items()})
     primeiro = Ouvinte(raiz)
     assert primeiro.executa(paginas(raiz)) == []
@@ -85,7 +85,10 @@ def test_o_que_esta_guardado_nao_se_executa_e_as_demoradas_vao_a_frente(tmp_path
     for nome, codigo in corpos.items():
         (raiz / f"book/{nome}.md").write_text(CABECALHO + "# T\n\n" + celula(codigo + "\n0"), "utf-8")
     depois = Ouvinte(raiz)
-    assert depois.executa(paginas(raiz)) == [] and depois.comecadas()[0] == "book/02-dois"
+    demorou = dict(depois.duracoes)
+    assert demorou.keys() == set(sem_tempos) and min(demorou.values()) > 0
+    assert depois.executa(paginas(raiz)) == []
+    assert depois.comecadas() == sorted(sem_tempos, key=demorou.__getitem__, reverse=True)
     assert "(da outra vez, " in depois.ditas[1]
     assert any("; faltam 3 (menos de " in frase for frase in depois.ditas)
 
