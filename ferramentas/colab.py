@@ -25,6 +25,7 @@ from ferramentas.caderno import escreve_caderno, le_caderno
 from ferramentas.celulas import rotulo_do_resumo
 from ferramentas.livro import RAIZ, enderecos, grava, le_texto
 from ferramentas.preparo import celula_de_preparo
+from ferramentas.widgets import widget
 
 LOG = logging.getLogger(__name__)
 SINAIS = {
@@ -49,7 +50,7 @@ BLOCOS = (
     nodes.paragraph, nodes.literal_block, nodes.doctest_block, nodes.math_block, nodes.bullet_list,
     nodes.enumerated_list, nodes.definition_list, nodes.table, nodes.figure, nodes.Admonition,
     nodes.container, nodes.section, nodes.block_quote, nodes.rubric, nodes.transition, nodes.field_list,
-    addnodes.desc,
+    addnodes.desc, widget,
 )  # fmt: skip
 
 
@@ -114,6 +115,10 @@ class Escritor:
             return
         if type(no).__name__ == "solution_node":
             yield from self._solucao(no)
+            return
+        if isinstance(no, widget):
+            yield from self.partes(no)
+            yield self.figura_viva(no)
             return
         titulo = next((c for c in no.children if isinstance(c, nodes.title)), None)
         if titulo is not None:
@@ -247,6 +252,14 @@ class Escritor:
         if "://" not in origem and not origem.startswith("data:"):
             origem = self.publicos.bruto(origem)
         return f"![{no.get('alt', '')}]({origem})"
+
+    def figura_viva(self, no: widget) -> str:
+        endereco = f"{self.publicos.pagina(self.docname)}#{no['ids'][0]}"
+        return f"*No site, aqui há uma figura em que se mexe: [{no['titulo']}]({endereco}).*"
+
+    def bloco_widget(self, no: widget) -> str:
+        figuras = [c for c in no.children if next(c.findall(nodes.image), None) is not None]
+        return "\n\n".join(filter(None, [self.blocos(figuras), self.figura_viva(no)]))
 
     def bloco_figure(self, no: nodes.figure) -> str:
         legenda = next(no.findall(nodes.caption), None)

@@ -49,7 +49,7 @@ from ferramentas.livro import (
 from ferramentas.tangle import compara, escreve, extrai
 
 FONTES = ("_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml", "CITATION.cff", "CHANGELOG.md",
-          "_static", "_templates", "book", "data", "ferramentas", "homellm")  # fmt: skip
+          "_static", "_templates", "book", "data", "ferramentas", "homellm", "widgets")  # fmt: skip
 
 
 # ---------------------------------------------------------------- a construção anterior

@@ -8,7 +8,7 @@
 - a célula de preparo do Colab, recolhida, no começo de cada página.
 
 A interface (textos, botões, busca) está em `interface.py`; as citações, em `bibliografia.py`; o diário, em
-`diario.py`.
+`diario.py`; as figuras em que se mexe, em `widgets.py`.
 """
 
 from __future__ import annotations
@@ -267,6 +267,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.setup_extension("ferramentas.citacao")
     app.setup_extension("ferramentas.diario")
     app.setup_extension("ferramentas.interface")
+    app.setup_extension("ferramentas.widgets")
     soma = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((RAIZ / "ferramentas").glob("*.py"))))
     # mudou uma ferramenta: relê tudo (sem reexecutar)
     app.add_config_value("livro_ferramentas", soma.hexdigest(), "env")

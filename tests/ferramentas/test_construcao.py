@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from brinquedo import Livro, restos_de_myst
+from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import enderecos
 from ferramentas.preparo import MODELO
 
@@ -110,6 +111,25 @@ def test_celula_com_resumo_aparece_recolhida_com_as_linhas_contadas(construido):
     assert "quadruplo" in codigo and "Este trecho vai para" in html.split("com-resumo")[0][-2500:]
 
 
+def test_a_figura_em_que_se_mexe_traz_a_parada_e_so_a_pagina_dela_carrega_o_programa(construido):
+    zero = construido.le("_build/html/book/00-zero.html")
+    abre = '<div class="widget" data-titulo="Um eixo que “gira”" data-widget="girar" id="widget-girar">'
+    assert re.search(re.escape(abre) + r'\s*<div class="widget-estatico">\s*<p>Parafuso\.</p>', zero)
+    assert '<script defer src="../_static/widgets/inicio.js"></script>' in zero
+    assert (construido.raiz / "_build/html/_static/widgets/pecas/girar.js").is_file()
+    assert "widgets/" not in construido.le("_build/html/book/04-quatro.html")
+    radical = BuscaSemAcento({}).stem("parafuso")  # a busca acha o que a parada diz
+    assert f'"{radical}": 0' in construido.le("_build/html/searchindex.js")
+
+
+def test_a_celula_de_cima_da_peca_vai_para_dentro_dela(construido):
+    tres = construido.le("_build/html/book/03-tres.html")
+    assert tres.index('data-widget="girar"') < tres.index("quadruplo: 4") < tres.index('id="uma-secao"')
+    fontes = ["".join(c["source"]) for c in construido.caderno("03-tres")]
+    n = next(n for n, fonte in enumerate(fontes) if "print('quadruplo:'" in fonte)
+    assert fontes[n + 1].startswith(f"*No site, aqui há uma figura em que se mexe: [O quatro]({SITE}/03-tres")
+
+
 # ---------------------------------------------------------------- os notebooks
 
 
@@ -157,6 +177,8 @@ Mais $y=1$.
 > Citação
 ````md
 Linha<br />
+![Um eixo]({PUBLICOS.bruto("book/figuras/logo.svg")})
+*No site, aqui há uma figura em que se mexe: [Um eixo que “gira”]({SITE}/00-zero.html#widget-girar).*
 ### Exercícios
 > **✏️ Exercício 0.1 · Somar (fácil)**
 > Some $1+1$.

@@ -72,6 +72,10 @@ ENGANOS = [  # o que se escreve, e o que se lê, na linha em que a marca « est�
     ("«:::{admonition}\nx\n:::", "admonition pede um nome, título ou endereço depois das chaves; escreva-o"),
     ("«:::{table} Uma\nx\n:::", "table não tem dentro o que pede (exactly one table expected); confira"),
     ("«```pyton\nx\n```", "não há linguagem chamada pyton; confira o nome, ou escreva text"),
+    ("«:::{widget} rodar\n:titulo: x\n\ny\n:::", "não há peça 'rodar' em widgets/pecas; use uma destas"),
+    ("«:::{widget} girar\n\ny\n:::", "a peça girar não tem título; acrescente a linha `:titulo: o que se vê"),
+    ("«:::{widget} girar\n:titulo: x\n:::", "a peça girar precisa do que mostrar sem JavaScript: uma figura"),
+    ("«:::{widget} girar\n:titulo: x\n:celula:\n:::", "a peça girar tem :celula:, e acima dela não há"),
     ("«```json\n{a b}\n```", "o bloco não é json válido, a partir de 'a'; conserte-o, ou escreva text"),
 ]  # fmt: skip
 

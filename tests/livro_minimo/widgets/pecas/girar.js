@@ -1,0 +1,3 @@
+export default function mount(box) {
+  box.append("girou");
+}
