@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/api.md.
-# sha256 do que segue: 8133849e44e98d51b2316743c0889b11ddccbbf2c15ee2a8ff0ab9a877cbef0f
+# sha256 do que segue: 1279320481630a7ea2323ba73ba1d4f3ae5b89efbeec8ccdd313258423cae247
 """Um GPT em PyTorch, do tokenizer ao chat, em português.
 
 É o pacote que o livro “Fazendo um LLM do Zero” constrói, página a página.
@@ -54,6 +54,7 @@ Os módulos, cada um com a sua ajuda, como em `help("homellm.model")`:
     judge           dar nota a respostas, com um modelo local
     pretrain        do arquivo de texto ao modelo guardado
     recipes         treinar os modelos do livro, pela linha de comando
+    web             um modelo do livro dentro de uma página
     device          onde as contas rodam, e como repetir sorteios
     plots           o estilo dos gráficos
     cells           uma classe escrita aos poucos, num notebook

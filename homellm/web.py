@@ -1,0 +1,136 @@
+# Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
+# sha256 do que segue: f708779231473efb65968209154343f3675ff414f0cba7dceda39cd74499e1df
+"""Um modelo do livro dentro de uma página da web.
+
+`pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
+matrizes em int8, com uma escala por linha. A página “O modelo na página”, da oficina,
+constrói este módulo.
+
+>>> from homellm.weights import load_pretrained
+>>> packed = pack_model(*load_pretrained("contos-mini"))
+>>> packed[:7], len(packed) < 2_800_000
+(b'HOMELLM', True)
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from homellm.files import compare_tensors
+from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
+from homellm.tokenizer import GPT2_PATTERN, PATTERN, BPETokenizer
+from homellm.weights import check_pair
+
+MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do formato
+
+
+def quantize_rows(
+    weight: torch.Tensor, bits: int = 8
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Uma matriz em inteiros, com uma escala por linha: int8 `(R, N)` e float `(R,)`.
+
+    `weight` é, em cada linha, quase o inteiro vezes a escala. Com 8 bits os inteiros
+    vão de −127 a 127; a escala é a que põe o maior da linha na ponta.
+
+    Erros: `ValueError` se `bits` não está entre 2 e 8.
+
+    >>> q, scales = quantize_rows(torch.tensor([[127.0, -63.6], [0.0, 0.0]]))
+    >>> q.tolist(), scales.tolist()
+    ([[127, -64], [0, 0]], [1.0, 0.0])
+    """
+    if not 2 <= bits <= 8:
+        raise ValueError(f"bits={bits}: precisa estar entre 2 e 8")
+    top = 2 ** (bits - 1) - 1
+    scales = weight.detach().float().abs().amax(1) / top  # (R,)
+    steps = weight.detach().float() / scales.clamp(min=torch.finfo().tiny)[:, None]
+    return steps.round().clamp(-top, top).to(torch.int8), scales
+
+
+def describe_tokenizer(tokenizer: BPETokenizer) -> dict[str, Any]:
+    """O tokenizer, como o motor o lê: pré-corte, tokens na ordem das fusões, especiais.
+
+    Os bytes de cada token vão em Latin-1. Numa lista, e não num objeto: o JavaScript
+    poria antes as chaves que parecem números.
+
+    Erros: `ValueError` se o pré-corte não é o do livro nem o do GPT-2.
+    """
+    if tokenizer.pattern not in (PATTERN, GPT2_PATTERN):
+        raise ValueError(
+            f"a página não conhece o pré-corte {tokenizer.pattern!r}; treine o "
+            "tokenizer com o PATTERN do livro"
+        )
+    tokens, ids = list(tokenizer.tokens), list(tokenizer.tokens.values())
+    return {
+        "pattern": tokenizer.pattern,
+        "special_tokens": tokenizer.special_tokens,
+        "tokens": [token.decode("latin-1") for token in tokens],
+        "ids": None if ids == list(range(len(ids))) else ids,
+    }
+
+
+def _parts(model: Any) -> tuple[GPTConfig, tuple[str, ...], dict[str, torch.Tensor]]:
+    """A configuração, os rótulos e os tensores de um GPT ou de um classificador."""
+    inner = unwrap(model)
+    labels = tuple(getattr(inner, "labels", ()))
+    gpt = inner.gpt if labels else inner
+    try:
+        config = GPTConfig(**asdict(gpt.config))
+        tensors = {name: p.detach().cpu() for name, p in gpt.named_parameters()}
+    except (AttributeError, TypeError) as error:
+        raise TypeError(
+            f"a página só roda um GPT ou um GPTClassifier; veio {type(inner).__name__}"
+        ) from error
+    with torch.device("meta"):  # só as formas
+        empty = GPT(config)
+        if labels:
+            empty.head = torch.nn.Linear(config.emb_dim, len(labels))
+        expected = dict(empty.named_parameters())
+    if problems := compare_tensors(expected, tensors):
+        raise ValueError(f"o modelo não tem os tensores de um GPT:\n{problems}")
+    return config, labels, tensors
+
+
+def pack_model(model: LanguageModel | Any, tokenizer: BPETokenizer) -> bytes:
+    """O arquivo do motor: um `GPT` ou `GPTClassifier`, com o tokenizer, em int8.
+
+    Erros: `TypeError` se o modelo é de outra espécie; `ValueError` se os tensores não
+    são os de um GPT, se há NaN ou infinito, se o tokenizer não é par do modelo; os de
+    `describe_tokenizer`.
+    """
+    config, labels, tensors = _parts(model)
+    check_pair(tokenizer, config.vocab_size)
+    about: dict[str, dict[str, Any]] = {}
+    data = bytearray()
+
+    def put(tensor: torch.Tensor) -> int:
+        """Acrescenta os bytes de um tensor; devolve onde começam, múltiplo de 4."""
+        start = len(data)
+        data.extend(tensor.contiguous().numpy().tobytes())
+        data.extend(bytes(-len(data) % 4))
+        return start
+
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} tem NaN ou infinito (o treino divergiu?)")
+        about[name] = {"shape": list(tensor.shape)}
+        if tensor.dim() == 2:
+            integers, scales = quantize_rows(tensor)
+            about[name] |= {"offset": put(integers), "scales": put(scales)}
+        else:
+            about[name]["offset"] = put(tensor.float())
+    header = {
+        "version": VERSION,
+        "kind": "GPTClassifier" if labels else "GPT",
+        "config": asdict(config),
+        "labels": list(labels) or None,
+        "tokenizer": describe_tokenizer(tokenizer),
+        "tensors": about,
+        "bytes": len(data),
+    }
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return MAGIC + struct.pack("<I", len(text)) + text + bytes(data)

@@ -1,0 +1,117 @@
+// O modelo, para quem desenha na página: carrega o arquivo, fala com o Worker, devolve promessas.
+//
+//   const model = await load("contos-mini", { onProgress: (fraction) => … });
+//   await model.encode(text) → ids                  (texto normalizado em NFC; especiais são texto comum)
+//   await model.tokens(text) → [{id, text, bytes}]
+//   await model.decode(ids) → texto
+//   await model.next(ids, {top = 10, temperature = 1}) → [{id, text, p}]   (ids vazio: começo de documento)
+//   await model.stream(ids, {maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, signal, onToken})
+//       → os ids novos, sem o <|endoftext|> que os encerra; onToken({id, text, p, top}), em que `text` são os
+//       caracteres que ficaram inteiros com este token (concatenados, dão o texto), e `top`, os dez mais prováveis
+//   await model.attention(ids, {causal = true}) → {n, layers, heads, weights}; weights[l][h], Float32Array n×n:
+//       a linha i diz quanto a posição i olha para cada j
+//   await model.lens(ids, {top = 10}) → [{block, norm, shape, top}]; block 0 é antes do primeiro bloco
+//   await model.classify(text) → {label, probabilities: [{label, p}]}
+//   await model.chat(turns, {system, signal, onToken, …}) → texto; turns: [[usuário, assistente], …, [usuário, null]]
+//   await model.chatPrompt(turns, {system}) → {ids, tokens, dropped}; dropped são os turnos que não cabem
+//   model.config (os campos de GPTConfig), model.labels, model.kind, model.info = {bytes, params}
+//
+// Um erro é uma frase em português que diz o que fazer (error.message).
+
+import { Tokenizer } from "./motor/tokenizer.js";
+
+const METHODS = ["encode", "tokens", "decode", "next", "attention", "lens", "classify", "chatPrompt"];
+const models = new Map(); // nome → promessa
+const tokenizers = new Map();
+
+const where = (file) => new URL(`../modelos/${file}`, import.meta.url);
+
+/** Os bytes de um arquivo do site; `onProgress` recebe a fração que já chegou. */
+async function download(file, onProgress = () => {}) {
+  let response;
+  try {
+    response = await fetch(where(file));
+  } catch {
+    throw new Error("o modelo não chegou; confira a rede e tente de novo");
+  }
+  if (!response.ok) throw new Error(`o modelo não chegou (erro ${response.status}); tente de novo mais tarde`);
+  const total = Number(response.headers.get("Content-Length"));
+  const chunks = [];
+  let size = 0;
+  const reader = response.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    chunks.push(part.value);
+    size += part.value.length;
+    if (total) onProgress(Math.min(1, size / total));
+  }
+  onProgress(1);
+  return new Blob(chunks).arrayBuffer();
+}
+
+/** O modelo de um arquivo já lido, num Worker. */
+export async function open(buffer, worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" })) {
+  const waiting = new Map(); // número do pedido → o que fazer com a resposta
+  let number = 0;
+  worker.onmessage = ({ data: { id, result, token, error } }) => {
+    const { resolve, reject, onToken } = waiting.get(id);
+    if (token) {
+      onToken?.(token);
+      return;
+    }
+    waiting.delete(id);
+    if (error !== undefined) reject(new Error(error));
+    else resolve(result);
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    const error = new Error("este navegador não conseguiu abrir o modelo; atualize-o ou use outro");
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  };
+  const ask = (method, args, { onToken, signal, transfer = [] } = {}) =>
+    new Promise((resolve, reject) => {
+      const id = ++number;
+      waiting.set(id, { resolve, reject, onToken });
+      signal?.addEventListener("abort", () => worker.postMessage({ stop: id }));
+      worker.postMessage({ id, method, args }, transfer);
+      if (signal?.aborted) worker.postMessage({ stop: id });
+    });
+  const streamed =
+    (method) =>
+    (input, { onToken, signal, ...options } = {}) =>
+      ask(method, [input, options], { onToken, signal });
+  const bytes = buffer.byteLength;
+  const { params, ...about } = await ask("open", [buffer], { transfer: [buffer] });
+  const model = { ...about, info: { bytes, params }, stream: streamed("stream"), chat: streamed("chat") };
+  for (const method of METHODS) model[method] = (...args) => ask(method, args);
+  return model;
+}
+
+/** Guarda a promessa em `kept`; a que falha sai, para que se possa tentar de novo. */
+function once(kept, name, make) {
+  if (!kept.has(name)) {
+    const promise = make();
+    kept.set(name, promise);
+    promise.catch(() => kept.delete(name));
+  }
+  return kept.get(name);
+}
+
+/** Um modelo do site, pelo nome: um só por página. */
+export function load(name, { onProgress } = {}) {
+  return once(models, name, async () => open(await download(`${name}.bin`, onProgress)));
+}
+
+/** Só o tokenizer, sem os pesos: encode, tokens, decode, vocabSize. */
+export function loadTokenizer(name) {
+  return once(tokenizers, name, async () => {
+    const data = JSON.parse(new TextDecoder().decode(await download(`${name}.tokenizer.json`)));
+    const tokenizer = new Tokenizer(data);
+    return {
+      vocabSize: tokenizer.vocabSize,
+      encode: async (text) => tokenizer.encodeText(text),
+      tokens: async (text) => tokenizer.tokens(text),
+      decode: async (ids) => tokenizer.decode(ids),
+    };
+  });
+}
