@@ -46,7 +46,7 @@ from ferramentas.livro import (
     nome_da_pagina,
     paginas,
 )
-from ferramentas.motor import leva_ao_site
+from ferramentas.modelos import escreve_os_modelos
 from ferramentas.tangle import compara, escreve, extrai
 
 FONTES = ("_config.yml", "_toc.yml", "constraints.txt", "pyproject.toml", "CITATION.cff", "CHANGELOG.md",
@@ -156,7 +156,7 @@ def constroi_site(so: str | None = None) -> None:
     finally:
         if antes is not None:
             grava(aparencia, antes)
-    leva_ao_site(SITE)
+    escreve_os_modelos(SITE / "_static/modelos")
     grava(SITE / "index.html", '<!doctype html><meta charset="utf-8"><title>Fazendo um LLM do Zero</title>'
           '<meta http-equiv="refresh" content="0; url=book/index.html">'
           '<a href="book/index.html">Abrir o livro</a>\n')  # fmt: skip
