@@ -2,7 +2,9 @@
 import { announcer, br, choices, debounce, h, loadButton, textField, visible } from "../comum.js";
 
 export const START = "O sino rachou, e ele nunca mais tocou direito.";
+const [LAYER, HEAD, ASKS] = [2, 0, 8]; // onde se começa: “ele”
 const MOST = 24; // tokens à vista
+const HINT = "Toque num token para ver para onde ele olha, e numa cabeça para trocá-la.";
 
 /** Para onde a posição t olha, do maior peso ao menor: `[{token, weight}]`. */
 export function ranking(weights, n, t) {
@@ -23,7 +25,7 @@ export default function mount(box) {
 
 async function start(box, model, speech) {
   const { n_layers, n_heads } = model.config;
-  let [layer, head, asks, causal] = [0, 0, 0, true];
+  let [layer, head, asks, causal] = [LAYER, HEAD, ASKS, true];
   let tokens = [];
   let maps = null; // o que attention devolveu
   let round = 0;
@@ -35,7 +37,9 @@ async function start(box, model, speech) {
       read();
     });
   const strip = h("div", { class: "w-tokens", role: "group", "aria-label": "Quem olha" });
+  const hint = h("p", { class: "w-nota" });
   const large = h("canvas", { class: "w-mapa", "aria-hidden": true });
+  const line = h("div", { class: "w-mapa-linha" }); // a de quem olha
   const title = h("p", { class: "w-rotulo" });
   const heads = Array.from({ length: n_layers * n_heads }, (_, i) => {
     const [l, k] = [Math.floor(i / n_heads), i % n_heads];
@@ -66,14 +70,20 @@ async function start(box, model, speech) {
   async function read() {
     const mine = ++round;
     const text = field.value;
-    const cut = text.trim() ? await model.tokens(text) : [];
-    const seen = cut.slice(0, MOST);
-    const result = seen.length ? await model.attention(seen.map(({ id }) => id), { causal }) : null;
+    let [cut, seen, result] = [[], [], null];
+    try {
+      if (text.trim()) cut = await model.tokens(text);
+      seen = cut.slice(0, MOST);
+      if (seen.length) result = await model.attention(seen.map(({ id }) => id), { causal });
+    } catch (error) {
+      speech.say(`Não deu: ${error.message}.`);
+      return;
+    }
     if (mine !== round) return; // o leitor já escreveu outra coisa
     const same = seen.length === tokens.length && seen.every(({ id }, i) => id === tokens[i].id);
-    if (!same) asks = seen.length - 1;
+    if (!same && round > 1) asks = seen.length - 1;
     [tokens, maps] = [seen, result];
-    field.note(cut.length > MOST ? `Mostro os primeiros ${MOST} tokens.` : "");
+    hint.textContent = `${cut.length > MOST ? `O modelo lê os primeiros ${MOST} tokens. ` : ""}${HINT}`;
     strip.replaceChildren(...tokens.map(({ text: token }, t) =>
       h("button", { type: "button", class: "w-peca", onclick: () => look(t) },
         h("span", null, visible(token)), h("span", { class: "w-pedaco-id" }))));
@@ -111,10 +121,12 @@ async function start(box, model, speech) {
     title.textContent = `Camada ${layer}, cabeça ${head}`;
     const weights = maps?.weights[layer][head];
     draw(large, weights, getComputedStyle(box).getPropertyValue("--w-attention"));
+    line.hidden = !weights;
     if (!weights) {
       speech.say("Escreva uma frase para ver para onde as cabeças olham.");
       return;
     }
+    line.style = `height: ${100 / maps.n}%; top: ${(100 * asks) / maps.n}%`;
     const row = weights.subarray(asks * maps.n, (asks + 1) * maps.n);
     Array.from(strip.children).forEach((piece, t) => {
       piece.style.setProperty("--peso", row[t]);
@@ -135,11 +147,10 @@ async function start(box, model, speech) {
   }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   box.replaceChildren(
     field.element, masking.element,
-    h("p", { class: "w-nota" }, "Toque num token para ver para onde ele olha, e numa cabeça para trocá-la."),
-    strip, speech.element,
+    hint, strip, speech.element,
     h("div", { class: "w-lado" },
       h("div", null, h("p", { class: "w-rotulo" }, "Todas as cabeças: cada linha, uma camada"), grid),
-      h("div", null, title, large,
+      h("div", null, title, h("div", { class: "w-mapa-caixa" }, large, line),
         h("p", { class: "w-nota" }, "Na linha, quem olha; na coluna, quem é olhado; cheio, peso 1."))),
   );
   await read();

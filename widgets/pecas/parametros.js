@@ -102,7 +102,7 @@ export default function mount(box) {
       h("span", { class: `w-parte-${part}`, style: `flex-grow: ${counts[part] / counts.total}` })));
     rows.replaceChildren(...PARTS.map(([part, label]) =>
       h("tr", null,
-        h("th", { scope: "row" }, h("span", { class: `w-amostra w-parte-${part}`, "aria-hidden": true }), label),
+        h("th", { scope: "row", class: "w-parte" }, h("span", { class: `w-amostra w-parte-${part}`, "aria-hidden": true }), label),
         h("td", null, br(counts[part])), h("td", null, `${share(counts[part])}%`))));
     formula.textContent =
       `(${br(V)} + ${br(T)}) × ${br(C)} + ${br(L)} × (12 × ${br(C)}² + 13 × ${br(C)}) + 2 × ${br(C)}` +

@@ -4,7 +4,8 @@ import { announcer, bars, br, debounce, h, loadButton, percent, textField, visib
 
 export const START = "O prefeito pôs a mão no";
 const MOST = 64; // tokens
-const GUESSES = 3;
+const GUESSES = 3; // por bloco
+const NEXT = 6; // no fim
 
 /** As formas por dentro de um bloco, com n posições: `[{name, shape}]`. */
 export function blockShapes({ emb_dim: C, n_heads: H }, n) {
@@ -51,16 +52,16 @@ async function start(box, model, speech) {
   async function read() {
     const mine = ++round;
     const text = field.value;
-    const cut = text ? await model.tokens(text) : [];
-    if (mine !== round) return;
+    const cut = await model.tokens(text).catch(trouble);
+    if (!cut || mine !== round) return; // o leitor já escreveu outra coisa
     tokens = cut.slice(0, MOST);
-    field.note(cut.length > MOST ? `Li os primeiros ${MOST} tokens.` : "");
     at = tokens.length - 1;
     strip.replaceChildren(...tokens.map((token, t) =>
       h("button", { type: "button", class: "w-peca", onclick: () => look(t) },
         h("span", null, visible(token.text)), h("span", { class: "w-pedaco-id" }, String(token.id)))));
     const bytes = new TextEncoder().encode(text).length;
-    sizes.textContent = `${br(bytes)} bytes de texto viram ${br(tokens.length)} ids, ${form([1, tokens.length])}.`;
+    sizes.textContent = `${br(bytes)} bytes de texto viram ${br(cut.length)} ids` +
+      `${cut.length > MOST ? `, dos quais o modelo lê os primeiros ${MOST}` : ""}: ${form([1, tokens.length])}.`;
     await look(at);
   }
 
@@ -74,9 +75,12 @@ async function start(box, model, speech) {
       speech.say("Escreva alguma coisa para o modelo ler.");
       return;
     }
-    const stages = await model.lens(tokens.slice(0, t + 1).map(({ id }) => id));
-    if (mine !== round) return;
-    show(stages);
+    const stages = await model.lens(tokens.slice(0, t + 1).map(({ id }) => id)).catch(trouble);
+    if (stages && mine === round) show(stages);
+  }
+
+  function trouble(error) {
+    speech.say(`Não deu: ${error.message}.`);
   }
 
   function show(stages) {
@@ -94,7 +98,7 @@ async function start(box, model, speech) {
     inside.replaceChildren(...blockShapes(config, n).map(({ name, shape }) => h("li", null, `${name}: ${form(shape)}`)));
     logits.textContent = `A normalização final e a matriz de saída dão os logits, ${form([1, n, config.vocab_size])}. ` +
       "O softmax da última posição:";
-    next.draw(final.top);
+    next.draw(final.top.slice(0, NEXT));
     const first = stages.find((_, i) => stages.slice(i).every(({ top }) => top[0].id === winner.id));
     speech.say(`Depois de “${visible(tokens[at].text)}”, a aposta final é “${visible(winner.text)}” ` +
       `(${percent(winner.p)}), em primeiro desde ${first.block ? `o ${stageName(first.block)}` : "as tabelas"}. ` +
