@@ -17,7 +17,8 @@ import torch
 from ferramentas.celulas import le_celulas
 from ferramentas.livro import RAIZ
 from homellm.model import GPT, PRESETS, GPTConfig
-from homellm.tokenizer import BYTE_ORDER, BPETokenizer, learn_merges
+from homellm.tokenizer import BYTE_ORDER, BPETokenizer, encode_text, learn_merges
+from homellm.weights import load_pretrained
 
 PECAS = RAIZ / "widgets/pecas"
 
@@ -174,6 +175,24 @@ def test_a_linha_de_uma_cabeca_sai_em_ordem() -> None:
         "cabecas", "p.ranking(Float32Array.from(d), 3, 1)", [1, 0, 0, 0.25, 0.75, 0, 0.5, 0.25, 0.25]
     )
     assert [(o["token"], o["weight"]) for o in ordem] == [(1, 0.75), (0, 0.25), (2, 0)]
+
+
+def test_a_cabeca_em_que_se_comeca_faz_o_que_a_pagina_diz() -> None:
+    """Na frase da abertura, “ele” olha, mais que para todos, para o fim de “sino”."""
+    comeco = no_node("cabecas", "p.START_AT")
+    modelo, tokenizer = load_pretrained(RAIZ / "data/modelos/contos-mini")
+    ids = encode_text(tokenizer, no_node("cabecas", "p.START"))
+    camada = modelo.blocks[comeco["layer"]].attention
+    vistos: list[torch.Tensor] = []
+    camada.qkv.register_forward_hook(lambda modulo, entrada, saida: vistos.append(saida[0]))
+    with torch.no_grad():
+        modelo.eval()(torch.tensor([ids]))
+    D = camada.head_dim
+    q, k, _ = (parte.view(len(ids), camada.n_heads, D)[:, comeco["head"]] for parte in vistos[0].chunk(3, -1))
+    pesos = (q[comeco["asks"]] @ k[: comeco["asks"] + 1].T / D**0.5).softmax(0)
+    tokens = [tokenizer.token_bytes(i).decode() for i in ids]
+    assert tokens[:3] == ["O", " s", "ino"] and tokens[comeco["asks"]] == " ele"
+    assert tokens[int(pesos.argmax())] == "ino" and pesos.max() > 0.35
 
 
 # ---------------------------------------------------------------- 04: parametros

@@ -2,7 +2,7 @@
 import { announcer, br, choices, debounce, h, loadButton, textField, visible } from "../comum.js";
 
 export const START = "O sino rachou, e ele nunca mais tocou direito.";
-const [LAYER, HEAD, ASKS] = [2, 0, 8]; // onde se começa: “ele”
+export const START_AT = { layer: 2, head: 0, asks: 8 }; // “ele”
 const MOST = 24; // tokens à vista
 const HINT = "Toque num token para ver para onde ele olha, e numa cabeça para trocá-la.";
 
@@ -25,7 +25,8 @@ export default function mount(box) {
 
 async function start(box, model, speech) {
   const { n_layers, n_heads } = model.config;
-  let [layer, head, asks, causal] = [LAYER, HEAD, ASKS, true];
+  let { layer, head, asks } = START_AT;
+  let causal = true;
   let tokens = [];
   let maps = null; // o que attention devolveu
   let round = 0;
