@@ -26,6 +26,7 @@ from sphinx.util.docutils import SphinxDirective
 from ferramentas.livro import RAIZ
 
 PASTA = RAIZ / "widgets"
+DADOS = ("contos.txt",)  # de data/
 SO_DO_REPOSITORIO = ("*.test.js", "*.test.mjs", "testes", "package.json", "README.md")
 
 
@@ -117,13 +118,20 @@ def _carrega(
     )
 
 
-def _copia(app: Sphinx, erro: Exception | None) -> None:
-    """Depois de escrito o site: os módulos, tais e quais, em `_static/widgets`."""
-    if erro is not None or app.builder.name != "html" or not PASTA.is_dir():
-        return
-    destino = Path(app.outdir) / "_static/widgets"
+def copia(destino: Path) -> None:
+    """Os módulos, tais e quais, e os dados que algumas peças leem, em `dados/`."""
     shutil.rmtree(destino, ignore_errors=True)
     shutil.copytree(PASTA, destino, ignore=shutil.ignore_patterns(*SO_DO_REPOSITORIO))
+    (destino / "dados").mkdir(exist_ok=True)
+    for nome in DADOS:
+        if (origem := RAIZ / "data" / nome).is_file():
+            shutil.copy(origem, destino / "dados")
+
+
+def _copia(app: Sphinx, erro: Exception | None) -> None:
+    """Depois de escrito o site: o que as páginas carregam, em `_static/widgets`."""
+    if erro is None and app.builder.name == "html" and PASTA.is_dir():
+        copia(Path(app.outdir) / "_static/widgets")
 
 
 def setup(app: Sphinx) -> dict[str, object]:

@@ -4,7 +4,9 @@
 export const PRIVATE = "Nada do que você digita sai do navegador.";
 
 let ids = 0;
-const newId = () => `w${++ids}`;
+
+/** Um `id` que ninguém na página tem. */
+export const newId = () => `w${++ids}`;
 
 // ------------------------------------------------------------------ números e texto
 
@@ -162,67 +164,84 @@ export function debounce(action, wait = 150) {
   };
 }
 
-// ------------------------------------------------------------------ o modelo
+// ------------------------------------------------------------------ o que só se carrega a pedido
 
-/** Quantos bytes tem o arquivo do modelo no site; `null` se o servidor não diz. */
-async function bytesOf(name) {
-  const answer = await fetch(new URL(`../modelos/${name}.bin`, import.meta.url), { method: "HEAD" });
+/** Quantos bytes tem um arquivo do site; `null` se o servidor não diz. */
+async function bytesOf(url) {
+  const answer = await fetch(url, { method: "HEAD" });
   return answer.ok ? Number(answer.headers.get("content-length")) || null : null;
 }
 
 /**
- * O botão “Carregar o modelo (2,6 MB)”: carrega só quando se pede, mostra quanto falta e chama `onReady(model)`.
- * Se não carrega, diz uma frase e o botão volta.
+ * Um botão que traz um arquivo do site quando se pede, com o tamanho dele escrito e a barra do que já veio. Enquanto
+ * está na página, o estático da peça continua à vista. `bring(onProgress)` traz; `onReady(resultado)` monta o resto.
+ * Se não veio, diz uma frase e o botão volta.
  */
-export function loadButton(name, onReady) {
-  const bar = progress("Carregando o modelo");
+export function askButton({ label, url, bring, onReady }) {
+  const bar = progress(label);
   const status = h("p", { class: "w-nota", role: "status" });
-  const start = button("Carregar o modelo", load, { strong: true });
+  const start = button(label, ask, { strong: true });
   const element = h("div", { class: "w-carrega" }, start, status);
-  bytesOf(name).then((bytes) => bytes && (start.textContent = `Carregar o modelo (${megabytes(bytes)})`), () => {});
+  bytesOf(url).then((bytes) => bytes && (start.textContent = `${label} (${megabytes(bytes)})`), () => {});
 
-  async function load() {
+  async function ask() {
+    const focused = document.activeElement === start;
     start.disabled = true;
     bar.set(0);
     status.replaceChildren("Carregando… ", bar.element);
     try {
-      const engine = await import("./modelo.js");
-      const model = await engine.load(name, { onProgress: bar.set });
+      const result = await bring(bar.set);
+      const box = element.parentElement;
+      await onReady(result);
       element.remove();
-      await onReady(model);
+      if (focused) { // quem anda pelo teclado continua daqui
+        box.tabIndex = -1;
+        box.focus({ preventScroll: true });
+      }
     } catch (error) {
-      console.warn(`modelo ${name}:`, error);
+      console.info(`${label}:`, error);
       start.disabled = false;
-      status.textContent = "O modelo não carregou. Confira a conexão e tente de novo.";
+      status.textContent = "Não carregou. Confira a conexão e aperte de novo.";
     }
   }
-  return { element, load };
+  return { element, ask };
+}
+
+/** “Carregar o modelo (2,6 MB)”; `onReady(model)`. */
+export function loadButton(name, onReady, label = "Carregar o modelo") {
+  return askButton({
+    label,
+    url: new URL(`../modelos/${name}.bin`, import.meta.url),
+    bring: async (onProgress) => (await import("./modelo.js")).load(name, { onProgress }),
+    onReady,
+  });
 }
 
 // ------------------------------------------------------------------ barras
 
 /**
- * As probabilidades em barras: `draw([{text, p}])`. Com `onPick(item, i)`, cada barra é um botão. A barra de
+ * As probabilidades em barras: `draw([{text, p}])`, com `label` no lugar de `text` se há outro nome. Com `onPick(item, i)`, cada barra é um botão. A barra de
  * probabilidade 1 ocupa a largura toda; com `fit`, a maior ocupa.
  */
 export function bars({ label, onPick, fit = true } = {}) {
   const element = h("ol", { class: "w-barras", "aria-label": label });
   function draw(items) {
     const top = fit ? Math.max(...items.map((item) => item.p), 1e-9) : 1;
+    const focused = Array.from(element.children).findIndex((line) => line.contains(document.activeElement));
     element.replaceChildren(
       ...items.map((item, i) => {
         const parts = [
-          h("span", { class: "w-barra-token" }, visible(item.text)),
+          h("span", { class: "w-barra-token" }, item.label ?? visible(item.text)),
           h("span", { class: "w-barra-trilho", "aria-hidden": "true" },
             h("span", { class: "w-barra-cheia", style: `width: ${(100 * item.p) / top}%` })),
           h("span", { class: "w-barra-valor" }, percent(item.p)),
         ];
-        const line = onPick
+        return h("li", null, onPick
           ? h("button", { type: "button", class: "w-barra", onclick: () => onPick(item, i) }, ...parts)
-          : h("div", { class: "w-barra" }, ...parts);
-        return h("li", null, line);
+          : h("div", { class: "w-barra" }, ...parts));
       }),
     );
+    if (onPick) element.children[focused]?.firstChild.focus();
   }
   return { element, draw };
 }

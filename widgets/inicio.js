@@ -23,7 +23,7 @@
     live.className = "widget-vivo";
     try {
       const piece = await import(new URL(`pecas/${box.dataset.widget}.js`, here));
-      box.append(title, live);
+      box.prepend(title, live);
       box.setAttribute("role", "group");
       box.setAttribute("aria-labelledby", title.id);
       await piece.default(live, { title: box.dataset.titulo });

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from test_navegador import COLUNA_NO_CELULAR, MEDE_SVG, MENOR_LETRA, acha_navegador
+from test_navegador import COLUNA_NO_CELULAR, MEDE_SVG, MENOR_LETRA
 
 from ferramentas.celulas import le_celulas
 from ferramentas.livro import RAIZ, paginas
 from homellm.plots import COLORS
+from navegador import abre_navegador
 
 FIGURAS = sorted(p for p in (RAIZ / "book/figuras").glob("*.svg") if p.stem not in ("logo", "favicon"))
 TEXTO, LINHA = 4.5, 3.0  # o contraste que as WCAG pedem do texto e do que é preciso ver
@@ -65,9 +65,8 @@ CONTRASTE = """() => {
 
 @pytest.fixture(scope="module")
 def aba() -> Iterator[Page]:
-    opcoes = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as motor:
-        navegador = motor.chromium.launch(executable_path=acha_navegador(), args=opcoes)
+        navegador = abre_navegador(motor)
         yield navegador.new_page(viewport={"width": 900, "height": 1200})
         navegador.close()
 

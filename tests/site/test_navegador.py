@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import ast
 import functools
-import http.server
 import json
-import os
 import re
-import shutil
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
 from ferramentas.servidor import abre
+from navegador import CELULAR, MESA, Calado, Visita, abre_navegador, servidor, visitas
 
 SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
 CAPITULOS = [d for d in DOCUMENTOS if numero_do_capitulo(d) is not None]
 COM_CODIGO = [d for d in DOCUMENTOS if "```{code-cell}" in (RAIZ / f"{d}.md").read_text("utf-8")]
-NAVEGADORES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SEM_NAVEGADOR = "falta o Chromium ou o Chrome; no Debian e no Ubuntu: sudo apt install chromium"
-CELULAR = {"width": 390, "height": 844}
-MESA = {"width": 1280, "height": 900}
 COLUNA_NO_CELULAR = 358  # pixels: a largura do texto numa tela de 390
 PONTOS_POR_POLEGADA = 110  # o figure.dpi de book_style
 MENOR_LETRA = 11  # pixels, das letras das figuras, numa tela de 390
@@ -58,13 +50,6 @@ MEDE_SVG = """([texto, largura]) => {  // cada texto do SVG e a altura da letra,
 # ---------------------------------------------------------------- o servidor e o navegador
 
 
-class Calado(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def endereco() -> Iterator[str]:
     faltam = [d for d in [*DOCUMENTOS, "search"] if not (SITE / f"{d}.html").is_file()]
@@ -73,23 +58,8 @@ def endereco() -> Iterator[str]:
             f"o site não está construído (falta {faltam[0]}.html em _build/html): rode make livro",
             pytrace=False,
         )
-    servidor = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Calado, directory=str(SITE))
-    )
-    threading.Thread(target=servidor.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{servidor.server_port}/"
-    servidor.shutdown()
-    servidor.server_close()
-
-
-def acha_navegador() -> str:
-    """O caminho do Chromium; sem ele, o teste é pulado em casa e falha na integração contínua."""
-    for nome in NAVEGADORES:
-        if caminho := shutil.which(nome):
-            return caminho
-    if os.environ.get("CI"):
-        pytest.fail(SEM_NAVEGADOR, pytrace=False)
-    pytest.skip(SEM_NAVEGADOR)
+    with servidor(functools.partial(Calado, directory=str(SITE))) as aberto:
+        yield aberto
 
 
 @pytest.fixture(scope="module")
@@ -99,68 +69,17 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def navegador(endereco: str, playwright: Playwright) -> Iterator[Browser]:
-    opcoes = [
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        opcoes.append("--no-sandbox")  # o Chromium não aceita isolar-se quando roda como root
-    aberto = playwright.chromium.launch(executable_path=acha_navegador(), args=opcoes)
+def navegador(playwright: Playwright) -> Iterator[Browser]:
+    aberto = abre_navegador(playwright)
     yield aberto
     aberto.close()
-
-
-@dataclass
-class Visita:
-    """Uma aba, com o registro do que ela pediu e do que deu errado."""
-
-    aba: Page
-    endereco: str
-    de_fora: list[str] = field(default_factory=list)
-    erros: list[str] = field(default_factory=list)
-    bytes: int = 0
-
-    def abre(self, documento: str, pergunta: str = "") -> Page:
-        self.aba.goto(f"{self.endereco}{documento}.html{pergunta}", wait_until="networkidle")
-        self.aba.evaluate("() => window.MathJax?.startup?.promise")
-        return self.aba
 
 
 @pytest.fixture
 def visita(navegador: Browser, endereco: str) -> Iterator[Callable[..., Visita]]:
     """`visita(viewport=…, …)` abre um contexto novo que barra e anota todo pedido a outro lugar."""
-    contextos: list[BrowserContext] = []
-
-    def nova(**opcoes: object) -> Visita:
-        contexto = navegador.new_context(
-            **{"viewport": MESA, "locale": "pt-BR", "color_scheme": "light", **opcoes}
-        )
-        contextos.append(contexto)
-        v = Visita(contexto.new_page(), endereco)
-
-        def pedido(rota: object, pedido: Request) -> None:
-            if pedido.url.startswith((endereco, "data:", "blob:")):
-                rota.continue_()
-            else:
-                v.de_fora.append(pedido.url)
-                rota.abort()
-
-        def terminou(pedido: Request) -> None:
-            v.bytes += pedido.sizes()["responseBodySize"]
-
-        contexto.route("**/*", pedido)
-        v.aba.on("requestfinished", terminou)
-        v.aba.on("console", lambda m: v.erros.append(m.text) if m.type in ("error", "warning") else None)
-        v.aba.on("pageerror", lambda e: v.erros.append(str(e)))
-        v.aba.on("response", lambda r: v.erros.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-        return v
-
-    yield nova
-    for contexto in contextos:
-        contexto.close()
+    with visitas(navegador, endereco) as nova:
+        yield nova
 
 
 # ---------------------------------------------------------------- toda página
