@@ -40,7 +40,7 @@ PAGINA = """\
 
 
 class Atende(Calado):
-    """O site, com `widgets/` como está na árvore, e uma página com uma peça só: `/peca.html?nome=…&tema=…`."""
+    """O site, com `widgets/` como está na árvore, e uma página de uma peça só: `/peca.html?nome=…&tema=…`."""
 
     def __init__(self, *args: object, widgets: Path, **opcoes: object) -> None:
         self.widgets = widgets
@@ -133,7 +133,7 @@ class Peca:
 
 @pytest.fixture
 def peca(visita: Callable[..., Visita]) -> Callable[..., Peca]:
-    """`peca(nome, tema="dark", viewport=…)` abre a página da peça e espera que ela monte (`espera=False`: não)."""
+    """`peca(nome, tema="dark", viewport=…)` abre a página da peça e, com `espera`, deixa que ela monte."""
 
     def abre(nome: str, tema: str = "light", espera: bool = True, **opcoes: object) -> Peca:
         aberta = Peca(visita(**opcoes))
