@@ -32,7 +32,7 @@ export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "�
 
 /** O texto digitado, sem caracteres de controle e até `limit` letras; `note` diz o que se tirou, ou "". */
 export function clean(text, limit = 400) {
-  const printable = text.normalize("NFC").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]/gu, "");
+  const printable = text.normalize("NFC").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff\p{Cs}]/gu, "");
   const letters = Array.from(printable.slice(0, 4 * limit));
   const notes = [];
   if (printable.length < text.normalize("NFC").length) notes.push("Tirei os caracteres de controle.");
@@ -181,7 +181,7 @@ export function askButton({ label, url, bring, onReady }) {
   const bar = progress(label);
   const status = h("p", { class: "w-nota", role: "status" });
   const start = button(label, ask, { strong: true });
-  const element = h("div", { class: "w-carrega" }, start, status);
+  const element = h("div", { class: "w-carrega w-espera" }, start, status);
   bytesOf(url).then((bytes) => bytes && (start.textContent = `${label} (${megabytes(bytes)})`), () => {});
 
   async function ask() {

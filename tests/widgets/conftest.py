@@ -124,11 +124,12 @@ class Peca:
         return self.aba.locator(".widget-vivo")
 
     def carrega(self) -> None:
-        """Aperta o botão de carregar, se a peça o tem, e espera que ela esteja pronta."""
-        botao = self.vivo.locator(".w-carrega button")
-        if botao.count():
-            botao.press("Enter")
-            botao.wait_for(state="detached", timeout=60_000)
+        """Aperta os botões de carregar, se a peça os tem, e espera que ela esteja pronta."""
+        botao = self.vivo.locator(".w-espera button")
+        while ha := botao.count():
+            botao.first.press("Enter")
+            esperado = f"document.querySelectorAll('.w-espera button').length !== {ha}"
+            self.aba.wait_for_function(esperado, timeout=60_000)
 
 
 @pytest.fixture

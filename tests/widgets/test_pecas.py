@@ -38,10 +38,13 @@ CONTRASTE = """() => {
     const d = tela.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
   const opaco = (e) => { let o = 1; for (; e && e.nodeType === 1; e = e.parentNode)
     o *= parseFloat(getComputedStyle(e).opacity); return o; };
-  const pintura = (e) => { const s = getComputedStyle(e);
+  const pintura = (e, x, y) => { const s = getComputedStyle(e);
     if (!(e instanceof SVGElement) || e.tagName === "svg") return rgb(s.backgroundColor);
-    if (/^(text|tspan)$/.test(e.tagName) || s.fill === "none" || !/^[rc]/.test(s.fill)) return null;
-    const c = rgb(s.fill); c[3] *= parseFloat(s.fillOpacity) * opaco(e); return c; };
+    if (/^(text|tspan)$/.test(e.tagName)) return null;
+    const p = new DOMPoint(x, y).matrixTransform(e.getScreenCTM().inverse());
+    const qual = s.fill !== "none" && e.isPointInFill(p) ? "fill" : "stroke";
+    if (!/^[rc]/.test(s[qual])) return null;
+    const c = rgb(s[qual]); c[3] *= parseFloat(s[`${qual}Opacity`]) * opaco(e); return c; };
   const achados = [];
   const andador = document.createTreeWalker(document.querySelector(".widget"), NodeFilter.SHOW_TEXT);
   while (andador.nextNode()) {
@@ -51,9 +54,11 @@ CONTRASTE = """() => {
     const faixa = document.createRange(); faixa.selectNodeContents(no);
     const r = faixa.getClientRects()[0];
     if (!r || !r.width || getComputedStyle(dono).visibility === "hidden") continue;
-    const pilha = document.elementsFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+    const x = r.x + r.width / 2, y = r.y + r.height / 2;
     let atras = [255, 255, 255];
-    for (const e of pilha.reverse()) { const c = pintura(e); if (c) atras = sobre(c, atras); }
+    for (const e of document.elementsFromPoint(x, y).reverse()) {
+      const c = pintura(e, x, y); if (c) atras = sobre(c, atras);
+    }
     const s = getComputedStyle(dono), tinta = rgb(dono instanceof SVGElement ? s.fill : s.color);
     tinta[3] *= opaco(dono);
     const m = dono instanceof SVGElement ? dono.getScreenCTM().a : 1;
@@ -194,7 +199,7 @@ def test_entrada_ruim_nao_quebra(peca, nome: str) -> None:
 @pytest.mark.parametrize("nome", PECAS)
 def test_sem_o_que_carregar_diz_uma_frase_e_o_botao_volta(peca, nome: str) -> None:
     p = peca(nome)
-    botao = p.vivo.locator(".w-carrega button")
+    botao = p.vivo.locator(".w-espera button")
     if not botao.count():
         return
     p.aba.route(re.compile(r"_static/(modelos|widgets/dados)/"), lambda rota: rota.abort())
