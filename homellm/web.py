@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: f708779231473efb65968209154343f3675ff414f0cba7dceda39cd74499e1df
+# sha256 do que segue: 57eacafc7b5d0a49dc02bbe6a244c2904919a949c6104e087f9177fa3fe57c00
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -14,10 +14,11 @@ constrói este módulo.
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -26,6 +27,7 @@ from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
 from homellm.tokenizer import GPT2_PATTERN, PATTERN, BPETokenizer
 from homellm.weights import check_pair
 
+ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do formato
 
 
@@ -134,3 +136,17 @@ def pack_model(model: LanguageModel | Any, tokenizer: BPETokenizer) -> bytes:
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     return MAGIC + struct.pack("<I", len(text)) + text + bytes(data)
+
+
+@torch.no_grad()
+def with_quantized_weights(model: ModuleType, bits: int = 8) -> ModuleType:
+    """Uma cópia do modelo com os pesos que a página usa: cada matriz, quantizada.
+
+    Erros: os de `quantize_rows`.
+    """
+    inner = copy.deepcopy(unwrap(model))
+    for parameter in inner.parameters():
+        if parameter.dim() == 2:
+            integers, scales = quantize_rows(parameter, bits)
+            parameter.copy_(integers * scales[:, None])
+    return inner

@@ -28,7 +28,7 @@ export class Model {
     this.gpt = new GPT(header.config, tensors);
     this.cache = new KVCache(header.config);
     this.cached = []; // os ids que o cache já leu
-    this.known = Array.from({ length: this.gpt.outputs }, (_, id) => this.tokenizer.bytes[id] !== undefined);
+    this.known = Array.from({ length: header.config.vocab_size }, (_, id) => this.tokenizer.bytes[id] !== undefined);
   }
 
   get about() {
@@ -72,7 +72,8 @@ export class Model {
 
   /** Os `top` mais prováveis: `[{id, text, p}]`. */
   ranking(probs, top) {
-    return largest(probs, top).map((id) => ({ id, text: this.decode([id]), p: probs[id] }));
+    const likely = largest(probs, top).filter((id) => this.known[id]);
+    return likely.map((id) => ({ id, text: this.decode([id]), p: probs[id] }));
   }
 
   next(ids, { top = 10, temperature = 1 } = {}) {
@@ -111,7 +112,7 @@ export class Model {
     const weights = Array.from({ length: n_layers }, () =>
       Array.from({ length: n_heads }, () => new Float32Array(n * n)),
     );
-    const onAttention = (block, head, t, row, S) => weights[block][head].set(row.subarray(0, S), t * n);
+    const onAttention = (block, head, t, row) => weights[block][head].set(row, t * n);
     this.gpt.features(seen, new KVCache(this.gpt.config), { causal, onAttention });
     return { n, layers: n_layers, heads: n_heads, weights };
   }

@@ -1,22 +1,20 @@
 // Escolher o próximo token: temperatura, top-k, top-p e repetição, como em `homellm.generation`.
 
-function check({ temperature, topK, topP, repetitionPenalty }) {
-  if (!(temperature >= 0 && temperature < Infinity)) throw new Error("a temperatura precisa ser 0 ou mais");
-  if (topK != null && !(topK >= 1)) throw new Error("top-k precisa ser ao menos 1");
-  if (topP != null && !(topP > 0 && topP <= 1)) throw new Error("top-p precisa estar entre 0 e 1");
-  if (!(repetitionPenalty >= 1 && repetitionPenalty < Infinity)) {
-    throw new Error("a penalidade de repetição precisa ser 1 ou mais");
-  }
+function need(right, what) {
+  if (!right) throw new Error(what);
 }
 
-/** Os k ids de maior valor, do maior para o menor; no empate, o menor id. */
+/** Os k ids de maior valor, do maior para o menor; no empate, o menor id antes. */
 export function largest(values, k) {
-  const order = Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b);
-  return order.slice(0, k);
+  const threshold = Float32Array.from(values).sort()[Math.max(0, values.length - k)];
+  const kept = [];
+  for (let id = 0; id < values.length; id++) if (values[id] >= threshold) kept.push(id);
+  return kept.sort((a, b) => values[b] - values[a] || a - b).slice(0, k);
 }
 
 /** Baixa os logits dos ids que já apareceram: divide os positivos, multiplica os outros. */
 export function penalizeRepetition(logits, ids, penalty) {
+  need(penalty >= 1 && penalty < Infinity, "a penalidade de repetição precisa ser 1 ou mais");
   const out = Float32Array.from(logits);
   for (const id of new Set(ids)) out[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
   return out;
@@ -24,11 +22,13 @@ export function penalizeRepetition(logits, ids, penalty) {
 
 /** A distribuição de que se sorteia: logits (V,) → probabilidades (V,), que somam 1. */
 export function nextTokenProbs(logits, { temperature = 1, topK = null, topP = null } = {}) {
-  check({ temperature, topK, topP, repetitionPenalty: 1 });
-  let highest = -Infinity;
+  need(temperature >= 0 && temperature < Infinity, "a temperatura precisa ser 0 ou mais");
+  need(topK == null || topK >= 1, "top-k precisa ser ao menos 1");
+  need(topP == null || (topP > 0 && topP <= 1), "top-p precisa ser maior que 0 e no máximo 1");
   let best = 0;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > highest) [highest, best] = [logits[i], i];
-  if (!Number.isFinite(highest)) throw new Error("os logits têm NaN ou infinito; os pesos estão estragados");
+  for (let id = 1; id < logits.length; id++) if (logits[id] > logits[best]) best = id;
+  const highest = logits[best];
+  need(Number.isFinite(highest) && !logits.some(Number.isNaN), "os logits têm NaN ou infinito; os pesos estão estragados");
   const probs = new Float32Array(logits.length);
   if (temperature === 0) {
     probs[best] = 1;
@@ -39,15 +39,16 @@ export function nextTokenProbs(logits, { temperature = 1, topK = null, topP = nu
   for (const i of kept) sum += probs[i] = Math.exp((logits[i] - highest) / temperature);
   for (let i = 0; i < probs.length; i++) probs[i] /= sum;
   if (topP != null && topP < 1) {
+    let count = 0; // quantos dos mais prováveis já somam p
     let before = 0;
-    sum = 0;
-    for (const i of largest(probs, probs.length)) {
-      const p = probs[i];
-      if (before >= topP) probs[i] = 0;
-      else sum += p;
+    for (const p of Float32Array.from(probs).sort().reverse()) {
+      if (before >= topP) break;
       before += p;
+      count++;
     }
-    for (let i = 0; i < probs.length; i++) probs[i] /= sum;
+    const group = largest(probs, count).map((i) => [i, probs[i] / before]);
+    probs.fill(0);
+    for (const [i, p] of group) probs[i] = p;
   }
   return probs;
 }

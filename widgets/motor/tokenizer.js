@@ -1,26 +1,39 @@
 // O BPE em bytes do capítulo 2: o mesmo pré-corte, as mesmas fusões, os mesmos ids.
 
+import { CLASSES } from "./unicode.js";
+
 export const END = "<|endoftext|>";
 
-const KNOWN = {
-  // o do livro
-  "[ '’\\-]?[\\p{L}\\p{M}]{1,64}|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]{1,32}|[\\r\\n]{1,16}|\\s{1,32}(?!\\S)|\\s": true,
-  // o do GPT-2
-  "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s": true,
-};
+const KNOWN = [
+  "[ '’\\-]?[\\p{L}\\p{M}]{1,64}|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]{1,32}|[\\r\\n]{1,16}|\\s{1,32}(?!\\S)|\\s",
+  "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s", // GPT-2
+];
 
-/** A expressão do pacote, como o JavaScript a escreve. */
+/** Uma classe por extenso, para dentro de colchetes: `\u{41}-\u{5a}…`. */
+function ranges(name) {
+  let end = 0;
+  const numbers = CLASSES[name].split(" ").map((digits) => parseInt(digits, 36));
+  let out = "";
+  for (let i = 0; i < numbers.length; i += 2) {
+    const start = end + numbers[i];
+    end = start + numbers[i + 1];
+    out += `\\u{${start.toString(16)}}-\\u{${(end - 1).toString(16)}}`;
+  }
+  return out;
+}
+
+/**
+ * O padrão do pacote, como expressão do JavaScript. As classes vão por extenso: as do navegador são as do
+ * Unicode que ele conhece. E `++` vira `+`: nestes padrões, o que vem depois nunca se contenta com menos.
+ */
 function compile(pattern) {
-  if (!KNOWN[pattern]) throw new Error("este pré-corte não é o do livro nem o do GPT-2; a página não o conhece");
-  const space = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-  return new RegExp(
-    pattern
-      .replace(/\+\+/g, "+") // a próxima parte nunca começa por onde a gulosa devolveria
-      .replace(/(\[\^?)\\s/g, `$1${space}`)
-      .replace(/\\s/g, `[${space}]`)
-      .replace(/\\S/g, `[^${space}]`),
-    "gu",
-  );
+  if (!KNOWN.includes(pattern)) throw new Error("este pré-corte não é o do livro nem o do GPT-2; a página não o conhece");
+  const loose = pattern.replaceAll("++", "+").replaceAll("\\S", "[^\\s]");
+  const source = loose.replace(/\[[^\]]*\]|\\p\{(.)\}|\\s/g, (part) => {
+    const open = part.replace(/\\p\{(.)\}/g, (_, name) => ranges(name)).replaceAll("\\s", ranges("s"));
+    return part.startsWith("[") ? open : `[${open}]`;
+  });
+  return new RegExp(source, "gu");
 }
 
 const encoder = new TextEncoder();
@@ -30,6 +43,36 @@ function toBytes(text) {
   let out = "";
   for (const byte of encoder.encode(text)) out += String.fromCharCode(byte);
   return out;
+}
+
+/** Fila de prioridade: `pop` tira o menor número. */
+class Queue {
+  items = [];
+
+  get size() {
+    return this.items.length;
+  }
+
+  push(value) {
+    const { items } = this;
+    let i = items.push(value) - 1;
+    for (let up = (i - 1) >> 1; i > 0 && items[up] > value; i = up, up = (i - 1) >> 1) items[i] = items[up];
+    items[i] = value;
+  }
+
+  pop() {
+    const { items } = this;
+    const least = items[0];
+    const value = items.pop();
+    let i = 0;
+    for (let down = 1; down < items.length; i = down, down = 2 * i + 1) {
+      if (items[down + 1] < items[down]) down++;
+      if (items[down] >= value) break;
+      items[i] = items[down];
+    }
+    if (items.length) items[i] = value;
+    return least;
+  }
 }
 
 export class Tokenizer {
@@ -63,7 +106,7 @@ export class Tokenizer {
       let found = this.cache.get(piece);
       if (!found) {
         found = this.merge(toBytes(piece)).map((rank) => (this.ids ? this.ids[rank] : rank));
-        if (this.cache.size < 50000) this.cache.set(piece, found);
+        if (piece.length <= 64 && this.cache.size < 50000) this.cache.set(piece, found);
       }
       for (const id of found) ids.push(id);
     }
@@ -75,21 +118,37 @@ export class Tokenizer {
     return this.encode(typeof text === "string" ? text.normalize("NFC") : text);
   }
 
-  /** Os postos em que um pedaço se corta: funde sempre o par vizinho de menor posto. */
+  /**
+   * Os postos em que um pedaço se corta: funde sempre o par vizinho de menor posto, o mais à esquerda no
+   * empate. Os pares esperam numa fila de prioridade, e um que mudou de posto é pulado quando sai dela.
+   */
   merge(piece) {
     const whole = this.ranks.get(piece);
     if (whole !== undefined) return [whole];
-    const parts = Array.from(piece);
-    for (;;) {
-      let best = Infinity;
-      let at = -1;
-      for (let i = 0; i + 1 < parts.length; i++) {
-        const rank = this.ranks.get(parts[i] + parts[i + 1]) ?? Infinity;
-        if (rank < best) [best, at] = [rank, i];
-      }
-      if (at < 0) return parts.map((part) => this.ranks.get(part));
-      parts.splice(at, 2, parts[at] + parts[at + 1]);
+    const size = piece.length;
+    const next = Array.from({ length: size + 2 }, (_, i) => i + 1); // onde começa a parte seguinte
+    const before = Array.from({ length: size + 2 }, (_, i) => i - 1);
+    const ranks = new Array(size).fill(Infinity); // do par que começa em i
+    const queue = new Queue();
+    const look = (i) => {
+      const end = next[next[i]];
+      ranks[i] = end <= size ? (this.ranks.get(piece.slice(i, end)) ?? Infinity) : Infinity;
+      if (ranks[i] < Infinity) queue.push(ranks[i] * size + i);
+    };
+    for (let i = 0; i < size; i++) look(i);
+    while (queue.size) {
+      const key = queue.pop();
+      const i = key % size;
+      if (ranks[i] * size + i !== key) continue;
+      ranks[next[i]] = Infinity; // a parte da direita deixa de existir
+      next[i] = next[next[i]];
+      before[next[i]] = i;
+      look(i);
+      if (i > 0) look(before[i]);
     }
+    const parts = [];
+    for (let i = 0; i < size; i = next[i]) parts.push(this.ranks.get(piece.slice(i, next[i])));
+    return parts;
   }
 
   /** Os bytes de um token. */

@@ -1,5 +1,5 @@
 // O arquivo que `homellm.web` escreve: oito letras, o tamanho do cabeçalho, o cabeçalho em JSON e os
-// tensores. As matrizes vêm em int8, com uma escala por linha, e aqui voltam a ser Float32Array.
+// tensores. As matrizes vêm em int8, com uma escala por linha, e assim ficam: cada produto as usa como estão.
 
 const MAGIC = "HOMELLM\n";
 const VERSION = 1;
@@ -30,20 +30,15 @@ function split(buffer) {
   return { header, start };
 }
 
-/** Um tensor: cópia em Float32Array, com as linhas multiplicadas pela escala de cada uma. */
+/** Um vetor, em Float32Array, ou uma matriz, `{rows, cols, data, scales}`: inteiros, e a escala de cada linha. */
 function read(buffer, start, { shape, offset, scales }) {
-  const [rows, cols] = shape.length === 2 ? shape : [1, shape[0]];
-  if (scales === undefined) return new Float32Array(buffer.slice(start + offset, start + offset + 4 * cols));
-  const scale = new Float32Array(buffer.slice(start + scales, start + scales + 4 * rows));
-  const quantized = new Int8Array(buffer, start + offset, rows * cols);
-  const out = new Float32Array(rows * cols);
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (const end = i + cols; i < end; i++) out[i] = quantized[i] * scale[row];
-  }
-  return out;
+  const floats = (at, size) => new Float32Array(buffer.slice(start + at, start + at + 4 * size));
+  const [rows, cols] = shape;
+  if (scales === undefined) return floats(offset, rows);
+  return { rows, cols, data: new Int8Array(buffer, start + offset, rows * cols), scales: floats(scales, rows) };
 }
 
-/** O modelo de um arquivo: `{header, tensors}`, os tensores por nome, em Float32Array. */
+/** O modelo de um arquivo: `{header, tensors}`, os tensores por nome. */
 export function readModel(buffer) {
   const { header, start } = split(buffer);
   const tensors = {};
