@@ -102,13 +102,19 @@ def test_os_ids_de_textos_sorteados_em_todo_o_unicode(motor, tokenizer, textos):
     confere_ids(motor, tokenizer, textos)
 
 
-@given(st.lists(st.text("aáA1\u0301 \u00a0\u0085\ufeff\n\r\t'’-—.!🍎\u200d", max_size=90), min_size=10, max_size=30))
+@given(
+    st.lists(
+        st.text("aáA1\u0301 \u00a0\u0085\ufeff\n\r\t'’-—.!🍎\u200d", max_size=90), min_size=10, max_size=30
+    )
+)
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_os_ids_de_textos_feitos_de_fronteiras(motor, tokenizer, textos):
     confere_ids(motor, tokenizer, textos)
 
 
-@pytest.mark.parametrize("pedaco", ["a", "é", "palavra ", " ", "\n", "🍎", "\u0301", "xyzw", "\x00", "1", "—"])
+@pytest.mark.parametrize(
+    "pedaco", ["a", "é", "palavra ", " ", "\n", "🍎", "\u0301", "xyzw", "\x00", "1", "—"]
+)
 def test_os_ids_de_cem_mil_letras(motor, tokenizer, pedaco):
     confere_ids(motor, tokenizer, [(pedaco * 100_000)[:100_000]])
 
@@ -317,7 +323,9 @@ def test_a_penalidade_de_repeticao(motor):
     logits = torch.randn(1, 200, generator=torch.Generator().manual_seed(0))
     ids = torch.randint(200, (1, 60), generator=torch.Generator().manual_seed(1))
     esperados = penalize_repetition(logits, ids, 1.3)[0].tolist()
-    assert motor.pede("penalize", logits[0].tolist(), ids[0].tolist(), 1.3) == pytest.approx(esperados, rel=1e-6)
+    assert motor.pede("penalize", logits[0].tolist(), ids[0].tolist(), 1.3) == pytest.approx(
+        esperados, rel=1e-6
+    )
 
 
 def test_os_uniformes_repetem_e_cobrem_o_intervalo(motor):
@@ -330,7 +338,9 @@ def test_os_uniformes_repetem_e_cobrem_o_intervalo(motor):
 
 
 @torch.no_grad()
-def gera_no_pacote(modelo, tokenizer, ids: list[int], uniformes: list[float], penalidade: float, **opcoes) -> list[int]:
+def gera_no_pacote(
+    modelo, tokenizer, ids: list[int], uniformes: list[float], penalidade: float, **opcoes
+) -> list[int]:
     """A geração do pacote, com os sorteios dados."""
     todos, limite = list(ids), modelo.config.context_length
     vazios = sorted(set(range(modelo.config.vocab_size)) - set(known_ids(tokenizer)))
@@ -347,7 +357,11 @@ def gera_no_pacote(modelo, tokenizer, ids: list[int], uniformes: list[float], pe
 
 @pytest.mark.parametrize(
     ("opcoes", "penalidade"),
-    [(dict(temperature=0.8), 1.0), (dict(temperature=1.0, top_k=40, top_p=0.9), 1.3), (dict(temperature=0), 1.1)],
+    [
+        (dict(temperature=0.8), 1.0),
+        (dict(temperature=1.0, top_k=40, top_p=0.9), 1.3),
+        (dict(temperature=0), 1.1),
+    ],
     ids=str,
 )
 def test_gera_os_mesmos_ids_com_os_mesmos_sorteios(motor, tmp_path, opcoes, penalidade):
