@@ -159,7 +159,7 @@ TAMANHOS = [
     dict(vocab_size=4096, context_length=256, emb_dim=160, n_heads=5, n_layers=6),
     dict(vocab_size=261, context_length=9, emb_dim=15, n_heads=3, n_layers=2, tie_weights=False),
     dict(vocab_size=263, context_length=5, emb_dim=6, n_heads=1, n_layers=1, qkv_bias=False),
-    dict(vocab_size=258, context_length=1, emb_dim=2, n_heads=2, n_layers=3, qkv_bias=False, tie_weights=False),
+    dict(vocab_size=258, context_length=1, emb_dim=2, n_heads=2, n_layers=3, tie_weights=False),
 ]  # fmt: skip
 
 
