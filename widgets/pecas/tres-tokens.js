@@ -22,7 +22,10 @@ const LIMIT = 3; // as coordenadas vão de −3 a 3
 const SCALE = 50; // pixels por unidade no desenho
 const short = (x) => br(x, Number.isInteger(Math.round(x * 10) / 10) ? 0 : 1);
 const two = (x) => br(x, 2);
-const point = (vector, format) => `(${vector.map(format).join("; ")})`;
+const point = (vector, format) => {
+  const numbers = vector.map(format);
+  return `(${numbers.join(numbers.join("").includes(",") ? "; " : ", ")})`;
+};
 const at = ([x, y]) => [x * SCALE, -y * SCALE];
 
 export default function mount(box) {
