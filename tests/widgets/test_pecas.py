@@ -50,6 +50,7 @@ CONTRASTE = """() => {
   while (andador.nextNode()) {
     const no = andador.currentNode, dono = no.parentElement;
     if (!no.textContent.trim() || dono.closest(".w-so-leitor, option, title, [disabled]")) continue;
+    if (!dono.checkVisibility()) continue;
     dono.scrollIntoView({block: "center", inline: "nearest"});
     const faixa = document.createRange(); faixa.selectNodeContents(no);
     const r = faixa.getClientRects()[0];

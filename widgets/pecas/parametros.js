@@ -103,7 +103,7 @@ export default function mount(box) {
     rows.replaceChildren(...PARTS.map(([part, label]) =>
       h("tr", null,
         h("th", { scope: "row", class: "w-parte" }, h("span", { class: `w-amostra w-parte-${part}`, "aria-hidden": true }), label),
-        h("td", null, br(counts[part])), h("td", null, `${share(counts[part])}%`))));
+        h("td", null, br(counts[part])), h("td", null, share(counts[part])))));
     formula.textContent =
       `(${br(V)} + ${br(T)}) × ${br(C)} + ${br(L)} × (12 × ${br(C)}² + 13 × ${br(C)}) + 2 × ${br(C)}` +
       `${tied ? "" : ` + ${br(V)} × ${br(C)}`} = ${br(counts.total)}`;
@@ -115,7 +115,7 @@ export default function mount(box) {
     speech.element.classList.toggle("w-erro", Boolean(wrong));
   }
 
-  const head = ["parte", "parâmetros", "do total"].map((name) => h("th", { scope: "col" }, name));
+  const head = ["parte", "quantos", "%"].map((name) => h("th", { scope: "col" }, name));
   box.append(
     h("div", { class: "w-linha" }, h("label", { class: "w-rotulo", for: preset.id }, "Preset"), preset, tying.element),
     h("div", { class: "w-controles" }, ...Object.values(controls).map(({ element }) => element)),
