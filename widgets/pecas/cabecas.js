@@ -46,7 +46,8 @@ async function start(box, model, speech) {
     const [l, k] = [Math.floor(i / n_heads), i % n_heads];
     const canvas = h("canvas", { "aria-hidden": true });
     const cell = h("button", {
-      type: "button", class: "w-cabeca", "aria-label": `Camada ${l}, cabeça ${k}`, onclick: () => choose(l, k),
+      type: "button", class: "w-cabeca", tabindex: -1, "aria-label": `Camada ${l}, cabeça ${k}`,
+      onclick: () => choose(l, k),
     }, canvas);
     return { cell, canvas };
   });

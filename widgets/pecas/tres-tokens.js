@@ -142,15 +142,14 @@ function drawPlane(onDrag) {
         circle.setAttribute("cy", y);
       }
       dot.classList.toggle("w-quem", chosen);
-      place(name, x, y, -16);
+      place(name, x + 10, y, -14);
     };
   });
   plane.append(contextLine, contextDot, contextName);
 
   function place(text, x, y, shift) {
-    text.setAttribute("x", Math.max(-edge + 30, Math.min(edge - 30, x)));
+    text.setAttribute("x", Math.max(-edge + 4, Math.min(edge - 60, x)));
     text.setAttribute("y", y + shift < -edge + 12 ? y + 26 : y + shift);
-    text.setAttribute("text-anchor", "middle");
   }
 
   function context(vector) {
@@ -159,7 +158,7 @@ function drawPlane(onDrag) {
     contextLine.setAttribute("y2", y);
     contextDot.setAttribute("cx", x);
     contextDot.setAttribute("cy", y);
-    place(contextName, x, y, 24);
+    place(contextName, x - 30, y, 24);
   }
   return { plane, arrows, context };
 }
