@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: 57eacafc7b5d0a49dc02bbe6a244c2904919a949c6104e087f9177fa3fe57c00
+# sha256 do que segue: 121d98e395e98f091fb947d9deb65f5ae3207c700eee79a4e39169a3a1b571f7
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -14,18 +14,22 @@ constrói este módulo.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
+import re
 import struct
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from homellm.files import compare_tensors
+import homellm
+from homellm.files import compare_tensors, replacing
 from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
-from homellm.tokenizer import GPT2_PATTERN, PATTERN, BPETokenizer
-from homellm.weights import check_pair
+from homellm.tokenizer import GPT2_PATTERN, PATTERN, SPECIAL_TOKENS, BPETokenizer
+from homellm.weights import check_pair, make_folder
 
 ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do formato
@@ -150,3 +154,71 @@ def with_quantized_weights(model: ModuleType, bits: int = 8) -> ModuleType:
             integers, scales = quantize_rows(parameter, bits)
             parameter.copy_(integers * scales[:, None])
     return inner
+
+
+def _sources() -> Path:
+    """A pasta dos módulos em JavaScript, no pacote instalado ou no repositório."""
+    package = Path(homellm.__path__[0])
+    for folder in (package / "_widgets", package.parent / "widgets"):
+        if (folder / "worker.js").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"não achei worker.js em {package / '_widgets'} nem em "
+        f"{package.parent / 'widgets'}; reinstale o homellm"
+    )
+
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
+
+
+def _bundle(module: Path, done: set[Path]) -> str:
+    """Um módulo depois dos que ele importa, cada um dentro de uma função: um texto só.
+
+    Um arquivo aberto com dois cliques não pode importar outro; o navegador recusa.
+    """
+    done.add(module)
+    text = module.read_text("utf-8")
+    needed = [(module.parent / path).resolve() for _, path in _IMPORT.findall(text)]
+    before = "".join(_bundle(path, done) for path in needed if path not in done)
+    text = _IMPORT.sub(
+        lambda found: f"const {{{found[1]}}} = {Path(found[2]).stem}_js;", text
+    )
+    names = ", ".join(name for _, name in _EXPORT.findall(text))
+    body = _EXPORT.sub(r"\1 \2", text)
+    head = f"const {module.stem}_js = (() => {{"
+    return f"{before}{head}\n{body}return {{ {names} }};\n}})();\n"
+
+
+def export_web(
+    model: Any,
+    tokenizer: BPETokenizer,
+    folder: str | Path,
+    chat: bool | None = None,
+) -> Path:
+    """Grava em `folder` uma página que roda o modelo, e devolve o caminho dela.
+
+    `index.html` traz tudo dentro e abre com dois cliques, sem rede: continua textos,
+    conversa ou classifica. `modelo.bin` é o arquivo do motor, para outra página.
+    `chat` diz se um `GPT` conversa; `None`, se o tokenizer tem as marcas de quem fala.
+
+    Erros: os de `pack_model`; `OSError` se não se consegue gravar.
+    """
+    packed = pack_model(model, tokenizer)
+    if chat is None:
+        chat = set(SPECIAL_TOKENS) <= set(tokenizer.special_tokens)
+    mode = "classe" if hasattr(unwrap(model), "labels") else "texto"
+    sources = _sources().resolve()
+    parts = {
+        "pesos": base64.b64encode(packed).decode("ascii"),
+        "worker": _bundle(sources / "worker.js", set()),
+        "modo": json.dumps("conversa" if chat and mode == "texto" else mode),
+        "pagina": _bundle(sources / "exportada" / "pagina.js", set()),
+    }
+    page = (sources / "exportada" / "pagina.html").read_text("utf-8")
+    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
+    place = make_folder(folder)
+    for name, content in (("modelo.bin", packed), ("index.html", page.encode())):
+        with replacing(place / name) as path:
+            path.write_bytes(content)
+    return place / "index.html"

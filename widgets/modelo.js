@@ -48,10 +48,19 @@ async function download(file, onProgress = () => {}) {
   return new Blob(chunks).arrayBuffer();
 }
 
+const OLD = "este navegador não conseguiu abrir o modelo; atualize-o ou use outro";
+const WORKER = new URL("./worker.js", import.meta.url);
+
 /** O modelo de um arquivo já lido, num Worker. */
-export async function open(buffer, worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" })) {
+export async function open(buffer, start = () => new Worker(WORKER, { type: "module" })) {
   const waiting = new Map(); // número do pedido → o que fazer com a resposta
   let number = 0;
+  let worker;
+  try {
+    worker = start();
+  } catch {
+    throw new Error(OLD);
+  }
   worker.onmessage = ({ data: { id, result, token, error } }) => {
     const { resolve, reject, onToken } = waiting.get(id);
     if (token) {
@@ -64,7 +73,7 @@ export async function open(buffer, worker = new Worker(new URL("./worker.js", im
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    const error = new Error("este navegador não conseguiu abrir o modelo; atualize-o ou use outro");
+    const error = new Error(OLD);
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   };

@@ -44,7 +44,8 @@ def chama(*comando: str, pasta: Path) -> None:
 def wheel(tmp_path_factory) -> Path:
     """O wheel, feito de uma cópia limpa."""
     raiz = tmp_path_factory.mktemp("wheel")
-    copia_o_projeto(raiz / "fonte", "pyproject.toml", "README.md", "LICENSE", "homellm", "data", ".gitignore")
+    pastas = ("homellm", "data", "widgets")
+    copia_o_projeto(raiz / "fonte", "pyproject.toml", "README.md", "LICENSE", ".gitignore", *pastas)
     (raiz / "fonte/homellm/.corpus.py.tmp").write_text("resto de uma gravação interrompida", "utf-8")
     chama("build", "--wheel", "--no-isolation", "--outdir", str(raiz / "dist"), pasta=raiz / "fonte")
     (arquivo,) = (raiz / "dist").iterdir()
@@ -69,7 +70,13 @@ def test_wheel_leva_o_pacote_e_os_dados_e_nada_mais(wheel):
         for p in (REPO / "data").rglob("*")
         if p.is_file() and REPO / "data/fazer" not in p.parents  # os geradores ficam no repositório
     }
-    assert nomes == pacote | dados
+    widgets = REPO / "widgets"
+    motor = {  # as peças das páginas ficam no repositório
+        f"homellm/_widgets/{p.relative_to(widgets).as_posix()}"
+        for p in widgets.rglob("*")
+        if p.is_file() and p.relative_to(widgets).parts[0] in ("motor", "exportada", "modelo.js", "worker.js")
+    }
+    assert nomes == pacote | dados | motor
     assert "homellm/_data/contos.txt" in nomes and "homellm/__init__.py" in nomes
 
 
@@ -134,7 +141,7 @@ def test_wheel_leva_os_mesmos_bytes(wheel):
     conteudo = zipfile.ZipFile(wheel)
     for nome in conteudo.namelist():
         if ".dist-info/" not in nome:
-            origem = REPO / nome.replace("homellm/_data/", "data/", 1)
+            origem = REPO / re.sub("^homellm/_(data|widgets)/", r"\1/", nome)
             assert conteudo.read(nome) == origem.read_bytes(), nome
 
 

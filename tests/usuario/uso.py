@@ -21,6 +21,7 @@ from homellm.model import GPT, GPTConfig, LanguageModel
 from homellm.ngram import NGramModel
 from homellm.tokenizer import BPETokenizer, Tokenizer
 from homellm.training import History, TrainConfig, TrainingDiverged, train
+from homellm.web import export_web
 from homellm.weights import load_pretrained, save_pretrained
 
 
@@ -85,6 +86,8 @@ def trains(folder: Path) -> History:
     save_pretrained(model, tokenizer, folder / "modelo")
     again, _ = load_pretrained(folder / "modelo")
     assert again.num_params() == model.num_params()
+    page: Path = export_web(model, tokenizer, folder / "pagina")
+    assert "{{" not in page.read_text("utf-8")
     return history
 
 
