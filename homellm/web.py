@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: 121d98e395e98f091fb947d9deb65f5ae3207c700eee79a4e39169a3a1b571f7
+# sha256 do que segue: ab48fa8335938599c19e1b05e5b7e5673ab47f593f8c330730709c4a66f312b4
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -156,8 +156,11 @@ def with_quantized_weights(model: ModuleType, bits: int = 8) -> ModuleType:
     return inner
 
 
-def _sources() -> Path:
-    """A pasta dos módulos em JavaScript, no pacote instalado ou no repositório."""
+def sources_folder() -> Path:
+    """A pasta dos módulos em JavaScript, no pacote instalado ou no repositório.
+
+    Erros: `FileNotFoundError` se não vieram com a instalação.
+    """
     package = Path(homellm.__path__[0])
     for folder in (package / "_widgets", package.parent / "widgets"):
         if (folder / "worker.js").is_file():
@@ -208,7 +211,7 @@ def export_web(
     if chat is None:
         chat = set(SPECIAL_TOKENS) <= set(tokenizer.special_tokens)
     mode = "classe" if hasattr(unwrap(model), "labels") else "texto"
-    sources = _sources().resolve()
+    sources = sources_folder().resolve()
     parts = {
         "pesos": base64.b64encode(packed).decode("ascii"),
         "worker": _bundle(sources / "worker.js", set()),

@@ -1,26 +1,37 @@
-// O modelo, para quem desenha na página: carrega o arquivo, fala com o Worker, devolve promessas.
+// O modelo, para quem desenha na página: carrega o arquivo, fala com o Worker, devolve
+// promessas. `const model = await load("contos-mini", { onProgress: (fraction) => … })`:
 //
-//   const model = await load("contos-mini", { onProgress: (fraction) => … });
-//   await model.encode(text) → ids                  (texto normalizado em NFC; especiais são texto comum)
-//   await model.tokens(text) → [{id, text, bytes}]
-//   await model.decode(ids) → texto
-//   await model.next(ids, {top = 10, temperature = 1}) → [{id, text, p}]   (ids vazio: começo de documento)
-//   await model.stream(ids, {maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, signal, onToken})
-//       → os ids novos, sem o <|endoftext|> que os encerra; onToken({id, text, p, top}), em que `text` são os
-//       caracteres que ficaram inteiros com este token (concatenados, dão o texto), e `top`, os dez mais prováveis
-//   await model.attention(ids, {causal = true}) → {n, layers, heads, weights}; weights[l][h], Float32Array n×n:
-//       a linha i diz quanto a posição i olha para cada j
-//   await model.lens(ids, {top = 10}) → [{block, norm, shape, top}]; block 0 é antes do primeiro bloco
-//   await model.classify(text) → {label, probabilities: [{label, p}]}
-//   await model.chat(turns, {system, signal, onToken, …}) → texto; turns: [[usuário, assistente], …, [usuário, null]]
-//   await model.chatPrompt(turns, {system}) → {ids, tokens, dropped}; dropped são os turnos que não cabem
-//   model.config (os campos de GPTConfig), model.labels, model.kind, model.info = {bytes, params}
+//   encode(text) → ids: o texto normalizado em NFC; os especiais são texto comum
+//   tokens(text) → [{id, text, bytes}]
+//   decode(ids) → texto
+//   next(ids, {top = 10, temperature = 1}) → [{id, text, p}]; sem ids, começa um documento
+//   stream(ids, {maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, signal,
+//     onToken}) → os ids novos, sem o <|endoftext|> que os encerra. Em
+//     onToken({id, text, p, top}), `text` são os caracteres que ficaram inteiros com este
+//     token (juntos, dão o texto), e `top`, os dez mais prováveis
+//   attention(ids, {causal = true}) → {n, layers, heads, weights}; weights[l][h] é um
+//     Float32Array n×n: a linha i diz quanto a posição i olha para cada j
+//   lens(ids, {top = 10}) → [{block, norm, shape, top}]; block 0 é antes do primeiro bloco
+//   classify(text) → {label, probabilities: [{label, p}]}
+//   chat(turns, {system, signal, onToken, …}) → texto; turns são pares
+//     [usuário, assistente], e o assistente do último é null
+//   chatPrompt(turns, {system}) → {ids, tokens, dropped}: os turnos que saíram da janela
+//   config (os campos de GPTConfig), labels, kind, info = {bytes, params}
 //
 // Um erro é uma frase em português que diz o que fazer (error.message).
 
 import { Tokenizer } from "./motor/tokenizer.js";
 
-const METHODS = ["encode", "tokens", "decode", "next", "attention", "lens", "classify", "chatPrompt"];
+const METHODS = [
+  "encode",
+  "tokens",
+  "decode",
+  "next",
+  "attention",
+  "lens",
+  "classify",
+  "chatPrompt",
+];
 const models = new Map(); // nome → promessa
 const tokenizers = new Map();
 
@@ -34,7 +45,10 @@ async function download(file, onProgress = () => {}) {
   } catch {
     throw new Error("o modelo não chegou; confira a rede e tente de novo");
   }
-  if (!response.ok) throw new Error(`o modelo não chegou (erro ${response.status}); tente de novo mais tarde`);
+  if (!response.ok)
+    throw new Error(
+      `o modelo não chegou (erro ${response.status}); tente de novo mais tarde`,
+    );
   const total = Number(response.headers.get("Content-Length"));
   const chunks = [];
   let size = 0;
@@ -52,7 +66,10 @@ const OLD = "este navegador não conseguiu abrir o modelo; atualize-o ou use out
 const WORKER = new URL("./worker.js", import.meta.url);
 
 /** O modelo de um arquivo já lido, num Worker. */
-export async function open(buffer, start = () => new Worker(WORKER, { type: "module" })) {
+export async function open(
+  buffer,
+  start = () => new Worker(WORKER, { type: "module" }),
+) {
   const waiting = new Map(); // número do pedido → o que fazer com a resposta
   let number = 0;
   let worker;
@@ -91,7 +108,12 @@ export async function open(buffer, start = () => new Worker(WORKER, { type: "mod
       ask(method, [input, options], { onToken, signal });
   const bytes = buffer.byteLength;
   const { params, ...about } = await ask("open", [buffer], { transfer: [buffer] });
-  const model = { ...about, info: { bytes, params }, stream: streamed("stream"), chat: streamed("chat") };
+  const model = {
+    ...about,
+    info: { bytes, params },
+    stream: streamed("stream"),
+    chat: streamed("chat"),
+  };
   for (const method of METHODS) model[method] = (...args) => ask(method, args);
   return model;
 }
@@ -108,13 +130,17 @@ function once(kept, name, make) {
 
 /** Um modelo do site, pelo nome: um só por página. */
 export function load(name, { onProgress } = {}) {
-  return once(models, name, async () => open(await download(`${name}.bin`, onProgress)));
+  return once(models, name, async () =>
+    open(await download(`${name}.bin`, onProgress)),
+  );
 }
 
 /** Só o tokenizer, sem os pesos: encode, tokens, decode, vocabSize. */
 export function loadTokenizer(name) {
   return once(tokenizers, name, async () => {
-    const data = JSON.parse(new TextDecoder().decode(await download(`${name}.tokenizer.json`)));
+    const data = JSON.parse(
+      new TextDecoder().decode(await download(`${name}.tokenizer.json`)),
+    );
     const tokenizer = new Tokenizer(data);
     return {
       vocabSize: tokenizer.vocabSize,

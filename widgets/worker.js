@@ -1,4 +1,5 @@
-// O Worker em que o modelo vive: recebe {id, method, args} e responde {id, result}, {id, token} ou {id, error}.
+// O Worker em que o modelo vive: recebe {id, method, args} e responde {id, result},
+// {id, token} ou {id, error}.
 
 import { Model } from "./motor/engine.js";
 
@@ -13,7 +14,12 @@ async function answer({ id, method, args }) {
   }
   if (!STREAMED.includes(method)) return model[method](...args);
   const [input, options] = args;
-  return model[method](input, options, (token) => postMessage({ id, token }), () => stopped.has(id));
+  return model[method](
+    input,
+    options,
+    (token) => postMessage({ id, token }),
+    () => stopped.has(id),
+  );
 }
 
 addEventListener("message", async ({ data }) => {

@@ -213,4 +213,4 @@ def test_a_folder_that_cannot_be_is_refused_and_nothing_is_left(tmp_path):
 def test_an_install_without_the_sources_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(homellm, "__path__", [str(tmp_path / "homellm")])
     with pytest.raises(FileNotFoundError, match="não achei worker.js .* reinstale o homellm"):
-        web._sources()
+        web.sources_folder()

@@ -4,7 +4,8 @@ import { open } from "../modelo.js";
 
 const find = (selector) => document.querySelector(selector);
 const element = (tag, props) => Object.assign(document.createElement(tag), props);
-const number = (value, digits = 0) => value.toLocaleString("pt-BR", { maximumFractionDigits: digits });
+const number = (value, digits = 0) =>
+  value.toLocaleString("pt-BR", { maximumFractionDigits: digits });
 const stored = (id) => find(id).textContent;
 
 const form = find("form");
@@ -24,14 +25,22 @@ async function writes(model, text, options) {
   const more = element("span");
   output.append(more);
   options.onToken = (token) => more.append(token.text);
-  const ids = await model.stream(await model.encode(text), { ...options, maxNewTokens: 200 });
-  notice.textContent = ids.length ? "" : "O modelo acabou o texto aí mesmo. Aperte de novo, ou mude o texto.";
+  const ids = await model.stream(await model.encode(text), {
+    ...options,
+    maxNewTokens: 200,
+  });
+  notice.textContent = ids.length
+    ? ""
+    : "O modelo acabou o texto aí mesmo. Aperte de novo, ou mude o texto.";
 }
 
 /** Uma conversa: cada fala na tela, e o modelo responde à última. */
 function talks() {
   const turns = [];
-  const say = (textContent, who) => find("#conversa").appendChild(element("div", { className: `fala ${who}`, textContent }));
+  const say = (textContent, who) =>
+    find("#conversa").appendChild(
+      element("div", { className: `fala ${who}`, textContent }),
+    );
   return async (model, text, options) => {
     turns.push([text, null]);
     try {
@@ -59,9 +68,14 @@ async function classifies(model, text) {
     const row = table.insertRow();
     row.append(element("th", { scope: "row", textContent: name }));
     row.insertCell().append(bar);
-    row.append(element("td", { className: "valor", textContent: `${number(100 * p, 1)}%` }));
+    row.append(
+      element("td", { className: "valor", textContent: `${number(100 * p, 1)}%` }),
+    );
   }
-  output.replaceChildren(element("p", { textContent: `O modelo diz: ${label}.` }), table);
+  output.replaceChildren(
+    element("p", { textContent: `O modelo diz: ${label}.` }),
+    table,
+  );
   notice.textContent = "";
 }
 
@@ -73,9 +87,15 @@ const MODES = {
 
 async function start() {
   const program = new Blob([stored("#worker")], { type: "text/javascript" });
-  const model = await open(bytes(stored("#pesos")), () => new Worker(URL.createObjectURL(program)));
+  const model = await open(
+    bytes(stored("#pesos")),
+    () => new Worker(URL.createObjectURL(program)),
+  );
   const { params, bytes: size } = model.info;
-  find("#sobre").textContent = `São ${number(params)} parâmetros em ${number(size / 1e6, 1)} MB, e o modelo lê até ${number(model.config.context_length)} tokens. Ele roda aqui, no seu navegador, sem rede. Feito com o livro “Fazendo um LLM do Zero”.`;
+  find("#sobre").textContent =
+    `São ${number(params)} parâmetros em ${number(size / 1e6, 1)} MB, e o modelo lê até ` +
+    `${number(model.config.context_length)} tokens. Ele roda aqui, no seu navegador, sem rede. ` +
+    "Feito com o livro “Fazendo um LLM do Zero”.";
 
   const [label, verb, act, example] = MODES[JSON.parse(stored("#conversa-ou-texto"))];
   find("label[for=texto]").textContent = label;
@@ -85,7 +105,8 @@ async function start() {
   field.value = example;
   form.hidden = false;
 
-  const show = () => (find("output").textContent = number(Number(temperature.value), 1));
+  const show = () =>
+    (find("output").textContent = number(Number(temperature.value), 1));
   temperature.addEventListener("input", show);
   show();
   let control = new AbortController();
@@ -104,7 +125,10 @@ async function start() {
     busy(true);
     notice.textContent = "Um momento…";
     try {
-      await act(model, field.value, { temperature: Number(temperature.value), signal: control.signal });
+      await act(model, field.value, {
+        temperature: Number(temperature.value),
+        signal: control.signal,
+      });
     } catch (error) {
       notice.textContent = `Não deu: ${error.message}.`;
     }

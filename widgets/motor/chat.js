@@ -1,18 +1,26 @@
-// O formato da conversa e a janela de turnos, como em `homellm.instruction`. Um turno é um par
-// [usuário, assistente]; o assistente do último é null: a vez é do modelo.
+// O formato da conversa e a janela de turnos, como em `homellm.instruction`. Um turno é
+// um par [usuário, assistente]; o assistente do último é null: a vez é do modelo.
 
 export const SYSTEM = "<|sistema|>";
 export const USER = "<|usuario|>";
 export const ASSISTANT = "<|assistente|>";
 
-const mark = (tokenizer, name) => (name in tokenizer.specials ? [tokenizer.specials[name]] : tokenizer.encode(name));
+const mark = (tokenizer, name) =>
+  name in tokenizer.specials ? [tokenizer.specials[name]] : tokenizer.encode(name);
 
 /** Os ids de uma conversa. Uma marca escrita numa fala é texto comum. */
 export function encodeConversation(tokenizer, turns, system = "") {
-  const ids = system ? [...mark(tokenizer, SYSTEM), ...tokenizer.encodeText(system)] : [];
+  const ids = system
+    ? [...mark(tokenizer, SYSTEM), ...tokenizer.encodeText(system)]
+    : [];
   for (const [user, assistant] of turns) {
-    ids.push(...mark(tokenizer, USER), ...tokenizer.encodeText(user), ...mark(tokenizer, ASSISTANT));
-    if (assistant != null) ids.push(...tokenizer.encodeText(assistant), tokenizer.endId);
+    ids.push(
+      ...mark(tokenizer, USER),
+      ...tokenizer.encodeText(user),
+      ...mark(tokenizer, ASSISTANT),
+    );
+    if (assistant != null)
+      ids.push(...tokenizer.encodeText(assistant), tokenizer.endId);
   }
   return ids;
 }
@@ -27,7 +35,9 @@ export function fitTurns(tokenizer, turns, system, limit) {
     first--;
   }
   if (first === turns.length) {
-    throw new Error(`a última mensagem tem ${size} tokens, e cabem ${limit}; encurte-a`);
+    throw new Error(
+      `a última mensagem tem ${size} tokens, e cabem ${limit}; encurte-a`,
+    );
   }
   return turns.slice(first);
 }

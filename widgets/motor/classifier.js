@@ -3,9 +3,13 @@
 import { KVCache } from "./gpt.js";
 import { nextTokenProbs } from "./sampling.js";
 
-/** Os ids de um texto, entre dois <|endoftext|>, em no máximo `limit`; do que não cabe fica o começo. */
+/** O texto entre dois <|endoftext|>, em até `limit` ids; do que não cabe fica o começo. */
 export function encodeFramed(tokenizer, text, limit) {
-  return [tokenizer.endId, ...tokenizer.encodeText(text).slice(0, limit - 2), tokenizer.endId];
+  return [
+    tokenizer.endId,
+    ...tokenizer.encodeText(text).slice(0, limit - 2),
+    tokenizer.endId,
+  ];
 }
 
 /** `{label, probabilities: [{label, p}]}`, na ordem das classes. */

@@ -1,9 +1,16 @@
-// Um modelo inteiro: do texto aos ids, dos ids aos logits, e de volta. Sem DOM: roda no Worker e no Node.
+// Um modelo inteiro: do texto aos ids, dos ids aos logits, e de volta. Sem DOM: roda no
+// Worker e no Node.
 
 import { encodeConversation, fitTurns } from "./chat.js";
 import { classify } from "./classifier.js";
 import { GPT, KVCache } from "./gpt.js";
-import { draw, largest, nextTokenProbs, penalizeRepetition, uniforms } from "./sampling.js";
+import {
+  draw,
+  largest,
+  nextTokenProbs,
+  penalizeRepetition,
+  uniforms,
+} from "./sampling.js";
 import { END, Tokenizer } from "./tokenizer.js";
 import { readModel } from "./weights.js";
 
@@ -28,7 +35,11 @@ export class Model {
     this.gpt = new GPT(header.config, tensors);
     this.cache = new KVCache(header.config);
     this.cached = []; // os ids que o cache já leu
-    this.known = Array.from({ length: header.config.vocab_size }, (_, id) => this.tokenizer.bytes[id] !== undefined);
+    const { vocab_size } = header.config; // o modelo pode ter mais ids que o tokenizer
+    this.known = Array.from(
+      { length: vocab_size },
+      (_, id) => id in this.tokenizer.bytes,
+    );
   }
 
   get about() {
@@ -49,7 +60,8 @@ export class Model {
   }
 
   only(kind, what) {
-    if (this.kind !== kind) throw new Error(`este modelo não ${what}; abra um que seja ${kind}`);
+    if (this.kind !== kind)
+      throw new Error(`este modelo não ${what}; abra um que seja ${kind}`);
   }
 
   /** Os logits do que vem depois de `ids`; o que o cache já leu não se lê de novo. */
@@ -57,11 +69,13 @@ export class Model {
     const limit = this.gpt.config.context_length;
     const window = ids.slice(-limit);
     let common = 0;
-    while (common < window.length - 1 && this.cached[common] === window[common]) common++;
+    while (common < window.length - 1 && this.cached[common] === window[common])
+      common++;
     this.cache.length = common;
     this.cached = window;
     const logits = this.gpt.head(this.gpt.features(window.slice(common), this.cache));
-    for (let id = 0; id < logits.length; id++) if (!this.known[id]) logits[id] = -Infinity;
+    for (let id = 0; id < logits.length; id++)
+      if (!this.known[id]) logits[id] = -Infinity;
     return logits;
   }
 
@@ -78,21 +92,38 @@ export class Model {
 
   next(ids, { top = 10, temperature = 1 } = {}) {
     this.only("GPT", "continua textos");
-    return this.ranking(nextTokenProbs(this.logits(this.start(ids)), { temperature }), top);
+    return this.ranking(
+      nextTokenProbs(this.logits(this.start(ids)), { temperature }),
+      top,
+    );
   }
 
-  /** Gera; devolve os ids novos, sem a marca que os encerrou. `random` é de onde saem os sorteios. */
+  /**
+   * Gera; devolve os ids novos, sem a marca que os encerrou. `random` é de onde saem os
+   * sorteios.
+   */
   async stream(ids, options = {}, onToken = () => {}, stopped = () => false) {
     this.only("GPT", "continua textos");
-    const { maxNewTokens = 100, temperature = 1, topK = null, topP = null, repetitionPenalty = 1 } = options;
-    const { seed = Math.floor(Math.random() * 2 ** 32), top = 10, random = uniforms(seed) } = options;
+    const {
+      maxNewTokens = 100,
+      temperature = 1,
+      topK = null,
+      topP = null,
+      repetitionPenalty = 1,
+    } = options;
+    const {
+      seed = Math.floor(Math.random() * 2 ** 32),
+      top = 10,
+      random = uniforms(seed),
+    } = options;
     const stops = options.stops ?? [this.tokenizer.specials[END]];
     const all = this.start(ids);
     const fresh = [];
     const text = this.tokenizer.decoder();
     while (fresh.length < maxNewTokens && !stopped()) {
       let logits = this.logits(all);
-      if (repetitionPenalty !== 1) logits = penalizeRepetition(logits, all, repetitionPenalty);
+      if (repetitionPenalty !== 1)
+        logits = penalizeRepetition(logits, all, repetitionPenalty);
       const probs = nextTokenProbs(logits, { temperature, topK, topP });
       const id = temperature === 0 ? largest(probs, 1)[0] : draw(probs, random());
       if (stops.includes(id)) break;
@@ -126,7 +157,13 @@ export class Model {
     const onBlock = (block, x) => {
       const last = x.slice(-C);
       const probs = nextTokenProbs(this.gpt.head(this.gpt.norm(last)));
-      stages.push({ block, norm: Math.hypot(...last), shape: [seen.length, C], top: this.ranking(probs, top) });
+      const shape = [seen.length, C];
+      stages.push({
+        block,
+        norm: Math.hypot(...last),
+        shape,
+        top: this.ranking(probs, top),
+      });
     };
     this.gpt.features(seen, new KVCache(this.gpt.config), { onBlock });
     return stages;
@@ -140,7 +177,12 @@ export class Model {
   /** O prompt como o modelo o vê, e os turnos que saíram da janela. */
   chatPrompt(turns, { system = "" } = {}) {
     const context = this.gpt.config.context_length;
-    const window = fitTurns(this.tokenizer, turns, system, context - Math.floor(context / 2));
+    const window = fitTurns(
+      this.tokenizer,
+      turns,
+      system,
+      context - Math.floor(context / 2),
+    );
     const ids = encodeConversation(this.tokenizer, window, system);
     const dropped = turns.slice(0, turns.length - window.length);
     return { ids, tokens: this.tokenizer.describe(ids), dropped };
@@ -148,10 +190,16 @@ export class Model {
 
   /** A resposta ao último turno; para na primeira marca. */
   async chat(turns, options = {}, onToken, stopped) {
-    if (!turns.at(-1)?.[0]?.trim()) throw new Error("a mensagem está vazia; escreva alguma coisa");
+    if (!turns.at(-1)?.[0]?.trim())
+      throw new Error("a mensagem está vazia; escreva alguma coisa");
     const { ids } = this.chatPrompt(turns, options);
-    const defaults = { temperature: 0, maxNewTokens: Math.floor(this.gpt.config.context_length / 2) };
+    const defaults = {
+      temperature: 0,
+      maxNewTokens: Math.floor(this.gpt.config.context_length / 2),
+    };
     const stops = Object.values(this.tokenizer.specials);
-    return this.decode(await this.stream(ids, { ...defaults, ...options, stops }, onToken, stopped));
+    return this.decode(
+      await this.stream(ids, { ...defaults, ...options, stops }, onToken, stopped),
+    );
   }
 }

@@ -1,12 +1,13 @@
-// O GPT do capítulo 4, uma passada por vez. Formas: T posições novas, S ao todo (as do cache e as
-// novas), C emb_dim, H cabeças, D = C / H, V vocabulário. O que passa de uma camada à outra é um
-// Float64Array: o produto fica um quinto mais rápido, porque não converte cada número.
+// O GPT do capítulo 4, uma passada por vez. Formas: T posições novas, S ao todo (as do
+// cache e as novas), C emb_dim, H cabeças, D = C / H, V vocabulário. O que passa de uma
+// camada à outra é um Float64Array: assim o produto não converte cada número.
 
 /**
  * y = W x + b, para cada um dos T vetores de x: (T, cols) → (T, rows).
  *
- * Quatro linhas de W e dois vetores por vez: cada número lido serve a mais de uma conta. O último vetor sem
- * par faz par consigo. As linhas são inteiros, e a escala de cada uma só entra no fim da soma.
+ * Quatro linhas de W e dois vetores por vez: cada número lido serve a mais de uma
+ * conta. O último vetor sem par faz par consigo. As linhas são inteiros, e a escala de
+ * cada uma só entra no fim da soma.
  */
 export function linear(y, x, T, { rows, cols, data, scales }, bias) {
   for (let t = 0; t < T; t += 2) {
@@ -69,7 +70,8 @@ export function layerNorm(y, x, T, { weight, bias }) {
     let variance = 0;
     for (let i = 0; i < C; i++) variance += (x[start + i] - mean) ** 2;
     const scale = 1 / Math.sqrt(variance / C + 1e-5);
-    for (let i = 0; i < C; i++) y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
+    for (let i = 0; i < C; i++)
+      y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
   }
 }
 
@@ -82,7 +84,7 @@ export function gelu(x) {
   }
 }
 
-/** Chaves e valores que cada bloco já calculou, (context_length, C) cada; `length` posições valem. */
+/** Chaves e valores de cada bloco, (context_length, C) cada; `length` posições valem. */
 export class KVCache {
   constructor({ n_layers, context_length, emb_dim }) {
     const table = () => new Float32Array(context_length * emb_dim);
@@ -112,15 +114,19 @@ export class GPT {
     }));
     this.lastNorm = part("norm");
     this.output = part("head");
-    this.params = Object.values(tensors).reduce((sum, { data, length }) => sum + (data?.length ?? length), 0);
+    this.params = Object.values(tensors).reduce(
+      (sum, { data, length }) => sum + (data?.length ?? length),
+      0,
+    );
   }
 
   /**
-   * O que sai do último bloco, normalizado, (T, C), de ids novos; `cache` guarda o que veio antes.
+   * O que sai do último bloco, normalizado, (T, C), de ids novos; `cache` guarda o que
+   * veio antes.
    *
-   * `onBlock(n, x)` vê a corrente residual, (T, C): n é 0 antes do primeiro bloco e, depois de cada um, o
-   * número dele. `onAttention(n, h, t, weights)` vê os S pesos com que a posição t olha. Com `causal` falso,
-   * cada posição olha também para as de depois.
+   * `onBlock(n, x)` vê a corrente residual, (T, C): n é 0 antes do primeiro bloco e,
+   * depois de cada um, o número dele. `onAttention(n, h, t, weights)` vê os S pesos com
+   * que a posição t olha. Com `causal` falso, cada posição olha também para as de depois.
    */
   features(ids, cache, { causal = true, onBlock, onAttention } = {}) {
     const { emb_dim: C, context_length, vocab_size } = this.config;
@@ -128,15 +134,21 @@ export class GPT {
     const start = cache.length;
     if (!T) throw new Error("não há nenhum token; escreva alguma coisa");
     if (start + T > context_length) {
-      throw new Error(`são ${start + T} tokens, e este modelo lê até ${context_length}; encurte o texto`);
+      const total = `são ${start + T} tokens, e este modelo lê até ${context_length}`;
+      throw new Error(`${total}; encurte o texto`);
     }
     const x = new Float64Array(T * C);
     for (let t = 0; t < T; t++) {
       const id = ids[t];
-      if (!(Number.isInteger(id) && id >= 0 && id < vocab_size)) throw new Error(`o id ${id} não está no vocabulário`);
+      if (!(Number.isInteger(id) && id >= 0 && id < vocab_size)) {
+        throw new Error(`o id ${id} não está no vocabulário`);
+      }
       for (let i = 0; i < C; i++) {
         const token = this.tokens.data[id * C + i] * this.tokens.scales[id];
-        x[t * C + i] = token + this.positions.data[(start + t) * C + i] * this.positions.scales[start + t];
+        const place = start + t;
+        const position =
+          this.positions.data[place * C + i] * this.positions.scales[place];
+        x[t * C + i] = token + position;
       }
     }
     onBlock?.(0, x);
@@ -185,7 +197,8 @@ export class GPT {
           highest = Math.max(highest, weights[s]);
         }
         let sum = 0;
-        for (let s = 0; s < weights.length; s++) sum += weights[s] = Math.exp(weights[s] - highest);
+        for (let s = 0; s < weights.length; s++)
+          sum += weights[s] = Math.exp(weights[s] - highest);
         const out = t * C + h * D;
         for (let s = 0, v = h * D; s < weights.length; s++, v += C) {
           weights[s] /= sum;
@@ -206,7 +219,13 @@ export class GPT {
   /** Os logits, (V,), da última posição de `features`. */
   head(features) {
     const logits = new Float32Array(this.output.weight.rows);
-    linear(logits, features.subarray(-this.config.emb_dim), 1, this.output.weight, this.output.bias);
+    linear(
+      logits,
+      features.subarray(-this.config.emb_dim),
+      1,
+      this.output.weight,
+      this.output.bias,
+    );
     return logits;
   }
 }

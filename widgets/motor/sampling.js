@@ -1,4 +1,5 @@
-// Escolher o próximo token: temperatura, top-k, top-p e repetição, como em `homellm.generation`.
+// Escolher o próximo token: temperatura, top-k, top-p e repetição, como em
+// `homellm.generation`.
 
 function need(right, what) {
   if (!right) throw new Error(what);
@@ -14,27 +15,42 @@ export function largest(values, k) {
 
 /** Baixa os logits dos ids que já apareceram: divide os positivos, multiplica os outros. */
 export function penalizeRepetition(logits, ids, penalty) {
-  need(penalty >= 1 && penalty < Infinity, "a penalidade de repetição precisa ser 1 ou mais");
+  need(
+    penalty >= 1 && penalty < Infinity,
+    "a penalidade de repetição precisa ser 1 ou mais",
+  );
   const out = Float32Array.from(logits);
-  for (const id of new Set(ids)) out[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+  for (const id of new Set(ids))
+    out[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
   return out;
 }
 
 /** A distribuição de que se sorteia: logits (V,) → probabilidades (V,), que somam 1. */
-export function nextTokenProbs(logits, { temperature = 1, topK = null, topP = null } = {}) {
-  need(temperature >= 0 && temperature < Infinity, "a temperatura precisa ser 0 ou mais");
+export function nextTokenProbs(
+  logits,
+  { temperature = 1, topK = null, topP = null } = {},
+) {
+  need(
+    temperature >= 0 && temperature < Infinity,
+    "a temperatura precisa ser 0 ou mais",
+  );
   need(topK == null || topK >= 1, "top-k precisa ser ao menos 1");
-  need(topP == null || (topP > 0 && topP <= 1), "top-p precisa ser maior que 0 e no máximo 1");
+  need(
+    topP == null || (topP > 0 && topP <= 1),
+    "top-p precisa ser maior que 0 e no máximo 1",
+  );
   let best = 0;
   for (let id = 1; id < logits.length; id++) if (logits[id] > logits[best]) best = id;
   const highest = logits[best];
-  need(Number.isFinite(highest) && !logits.some(Number.isNaN), "os logits têm NaN ou infinito; os pesos estão estragados");
+  const sound = Number.isFinite(highest) && !logits.some(Number.isNaN);
+  need(sound, "os logits têm NaN ou infinito; os pesos estão estragados");
   const probs = new Float32Array(logits.length);
   if (temperature === 0) {
     probs[best] = 1;
     return probs;
   }
-  const kept = topK != null && topK < logits.length ? largest(logits, topK) : logits.keys();
+  const kept =
+    topK != null && topK < logits.length ? largest(logits, topK) : logits.keys();
   let sum = 0;
   for (const i of kept) sum += probs[i] = Math.exp((logits[i] - highest) / temperature);
   for (let i = 0; i < probs.length; i++) probs[i] /= sum;

@@ -23,14 +23,21 @@ function ranges(name) {
 }
 
 /**
- * O padrão do pacote, como expressão do JavaScript. As classes vão por extenso: as do navegador são as do
- * Unicode que ele conhece. E `++` vira `+`: nestes padrões, o que vem depois nunca se contenta com menos.
+ * O padrão do pacote, como expressão do JavaScript. As classes vão por extenso: as do
+ * navegador são as do Unicode que ele conhece. E `++` vira `+`: nestes padrões, o que
+ * vem depois nunca se contenta com menos.
  */
 function compile(pattern) {
-  if (!KNOWN.includes(pattern)) throw new Error("este pré-corte não é o do livro nem o do GPT-2; a página não o conhece");
+  if (!KNOWN.includes(pattern)) {
+    throw new Error(
+      "este pré-corte não é o do livro nem o do GPT-2; a página não o conhece",
+    );
+  }
   const loose = pattern.replaceAll("++", "+").replaceAll("\\S", "[^\\s]");
   const source = loose.replace(/\[[^\]]*\]|\\p\{(.)\}|\\s/g, (part) => {
-    const open = part.replace(/\\p\{(.)\}/g, (_, name) => ranges(name)).replaceAll("\\s", ranges("s"));
+    const open = part
+      .replace(/\\p\{(.)\}/g, (_, name) => ranges(name))
+      .replaceAll("\\s", ranges("s"));
     return part.startsWith("[") ? open : `[${open}]`;
   });
   return new RegExp(source, "gu");
@@ -56,7 +63,8 @@ class Queue {
   push(value) {
     const { items } = this;
     let i = items.push(value) - 1;
-    for (let up = (i - 1) >> 1; i > 0 && items[up] > value; i = up, up = (i - 1) >> 1) items[i] = items[up];
+    for (let up = (i - 1) >> 1; i > 0 && items[up] > value; i = up, up = (i - 1) >> 1)
+      items[i] = items[up];
     items[i] = value;
   }
 
@@ -76,7 +84,10 @@ class Queue {
 }
 
 export class Tokenizer {
-  /** `tokens`: os bytes de cada token, em Latin-1, na ordem das fusões; `ids`: o id de cada um. */
+  /**
+   * `tokens`: os bytes de cada token, em Latin-1, na ordem das fusões; `ids`: o id de
+   * cada um, ou null se é o lugar dele na lista.
+   */
   constructor({ pattern, tokens, ids = null, special_tokens }) {
     this.cut = compile(pattern);
     this.ranks = new Map(tokens.map((token, rank) => [token, rank]));
@@ -84,13 +95,16 @@ export class Tokenizer {
     this.specials = special_tokens;
     this.bytes = []; // id → bytes, em Latin-1
     tokens.forEach((token, rank) => (this.bytes[ids ? ids[rank] : rank] = token));
-    for (const [name, id] of Object.entries(special_tokens)) this.bytes[id] = toBytes(name);
+    for (const [name, id] of Object.entries(special_tokens))
+      this.bytes[id] = toBytes(name);
     this.vocabSize = this.bytes.length;
     this.cache = new Map(); // pedaço → ids
   }
 
   get endId() {
-    if (!(END in this.specials)) throw new Error(`o tokenizer não tem ${END}, que marca o fim de um documento`);
+    if (!(END in this.specials)) {
+      throw new Error(`o tokenizer não tem ${END}, que marca o fim de um documento`);
+    }
     return this.specials[END];
   }
 
@@ -99,13 +113,16 @@ export class Tokenizer {
     if (typeof text !== "string") throw new TypeError("esperava um texto");
     const alone = /[\ud800-\udfff]/u.exec(text);
     if (alone) {
-      throw new Error(`o texto tem metade de um caractere na posição ${alone.index}; apague-a e escreva de novo`);
+      const half = `o texto tem metade de um caractere na posição ${alone.index}`;
+      throw new Error(`${half}; apague-a e escreva de novo`);
     }
     const ids = [];
     for (const [piece] of text.matchAll(this.cut)) {
       let found = this.cache.get(piece);
       if (!found) {
-        found = this.merge(toBytes(piece)).map((rank) => (this.ids ? this.ids[rank] : rank));
+        found = this.merge(toBytes(piece)).map((rank) =>
+          this.ids ? this.ids[rank] : rank,
+        );
         if (piece.length <= 64 && this.cache.size < 50000) this.cache.set(piece, found);
       }
       for (const id of found) ids.push(id);
@@ -119,8 +136,9 @@ export class Tokenizer {
   }
 
   /**
-   * Os postos em que um pedaço se corta: funde sempre o par vizinho de menor posto, o mais à esquerda no
-   * empate. Os pares esperam numa fila de prioridade, e um que mudou de posto é pulado quando sai dela.
+   * Os postos em que um pedaço se corta: funde sempre o par vizinho de menor posto, o
+   * mais à esquerda no empate. Os pares esperam numa fila de prioridade, e um que mudou
+   * de posto é pulado quando sai dela.
    */
   merge(piece) {
     const whole = this.ranks.get(piece);
@@ -132,7 +150,8 @@ export class Tokenizer {
     const queue = new Queue();
     const look = (i) => {
       const end = next[next[i]];
-      ranks[i] = end <= size ? (this.ranks.get(piece.slice(i, end)) ?? Infinity) : Infinity;
+      ranks[i] =
+        end <= size ? (this.ranks.get(piece.slice(i, end)) ?? Infinity) : Infinity;
       if (ranks[i] < Infinity) queue.push(ranks[i] * size + i);
     };
     for (let i = 0; i < size; i++) look(i);
@@ -147,7 +166,8 @@ export class Tokenizer {
       if (i > 0) look(before[i]);
     }
     const parts = [];
-    for (let i = 0; i < size; i = next[i]) parts.push(this.ranks.get(piece.slice(i, next[i])));
+    for (let i = 0; i < size; i = next[i])
+      parts.push(this.ranks.get(piece.slice(i, next[i])));
     return parts;
   }
 
@@ -164,10 +184,16 @@ export class Tokenizer {
     return Array.from(ids, (id) => decoder(id)).join("") + decoder();
   }
 
-  /** Uma função que lê um id por vez e devolve os caracteres que já estão inteiros; sem id, o que sobrou. */
+  /**
+   * Uma função que lê um id por vez e devolve os caracteres que já estão inteiros; sem
+   * id, o que sobrou.
+   */
   decoder() {
     const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-    return (id) => (id === undefined ? utf8.decode() : utf8.decode(this.tokenBytes(id), { stream: true }));
+    return (id) =>
+      id === undefined
+        ? utf8.decode()
+        : utf8.decode(this.tokenBytes(id), { stream: true });
   }
 
   /** O texto cortado: `[{id, text, bytes}]`. */
@@ -177,6 +203,10 @@ export class Tokenizer {
 
   /** Os ids com o texto e os bytes de cada um. */
   describe(ids) {
-    return Array.from(ids, (id) => ({ id, text: this.decode([id]), bytes: Array.from(this.tokenBytes(id)) }));
+    return Array.from(ids, (id) => ({
+      id,
+      text: this.decode([id]),
+      bytes: Array.from(this.tokenBytes(id)),
+    }));
   }
 }
