@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import shutil
 import subprocess
 from functools import cache
 from typing import Any
@@ -19,14 +17,13 @@ from ferramentas.livro import RAIZ
 from homellm.model import GPT, PRESETS, GPTConfig
 from homellm.tokenizer import BYTE_ORDER, BPETokenizer, encode_text, learn_merges
 from homellm.weights import load_pretrained
+from no_node import acha_node
 
 PECAS = RAIZ / "widgets/pecas"
 
 
-def no_node(peca: str, conta: str, dados: Any = None) -> Any:
+def calcula(peca: str, conta: str, dados: Any = None) -> Any:
     """O valor de `conta`, em JavaScript, com a peça em `p` e os dados em `d`."""
-    if not (node := shutil.which("node")):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("falta o Node")
     programa = (
         'import { readFileSync } from "node:fs";'
         f'import * as p from "{(PECAS / f"{peca}.js").as_uri()}";'
@@ -34,7 +31,10 @@ def no_node(peca: str, conta: str, dados: Any = None) -> Any:
         f"console.log(JSON.stringify({conta}));"
     )
     fim = subprocess.run(
-        [node, "--input-type=module", "-e", programa], input=json.dumps(dados), capture_output=True, text=True
+        [acha_node(), "--input-type=module", "-e", programa],
+        input=json.dumps(dados),
+        capture_output=True,
+        text=True,
     )
     assert fim.returncode == 0, fim.stderr
     return json.loads(fim.stdout)
@@ -67,16 +67,16 @@ TREINA = """d.map(([words, n]) => {
 
 def treinadas(listas: list[tuple[dict[str, int], int]]) -> list[list[tuple[bytes, bytes]]]:
     pedido = [(list(palavras.items()), n) for palavras, n in listas]
-    return [[(bytes(a), bytes(b)) for a, b in fusoes] for fusoes in no_node("fusoes", TREINA, pedido)]
+    return [[(bytes(a), bytes(b)) for a, b in fusoes] for fusoes in calcula("fusoes", TREINA, pedido)]
 
 
 def test_fusoes_da_pagina_na_mesma_ordem() -> None:
     pagina = roda("02-dados", "def count_pairs", "def fuse", "def naive_bpe", "def apply_merges")
-    contadas = no_node("fusoes", "p.readWords(p.START)")
+    contadas = calcula("fusoes", "p.readWords(p.START)")
     assert {tuple(c["word"]): c["count"] for c in contadas} == pagina["words"]
     ((*fusoes,),) = treinadas([({c["word"]: c["count"] for c in contadas}, 4)])
     assert [(a.decode(), b.decode()) for a, b in fusoes] == pagina["merges"]
-    cortes = no_node(
+    cortes = calcula(
         "fusoes",
         """d.map((word) => {
           let state = p.begin(p.readWords(p.START));
@@ -107,7 +107,7 @@ def test_fusoes_do_pacote_em_listas_sorteadas() -> None:
 def test_fusoes_cortam_a_palavra_nova_como_o_tokenizer() -> None:
     palavras = {"canção": 3, "coração": 2, "não": 5, "ação": 2, "cação": 1}
     novas = ["coração", "ações", "maçã", "caçã", "🍞"]
-    cortes = no_node(
+    cortes = calcula(
         "fusoes",
         """d.novas.map((word) => {
           let state = p.begin(Object.entries(d.palavras).map(([word, count]) => ({ word, count })));
@@ -125,8 +125,8 @@ def test_fusoes_cortam_a_palavra_nova_como_o_tokenizer() -> None:
 
 
 def test_fusoes_conhecem_a_ordem_dos_bytes_e_o_texto_que_vier() -> None:
-    assert no_node("fusoes", "p.BYTE_ORDER") == list(BYTE_ORDER)
-    lidas = no_node("fusoes", "d.map(p.readWords)", ["", "\n \n", "casa 2\ncasa", "a casa a", "casa 0", "7"])
+    assert calcula("fusoes", "p.BYTE_ORDER") == list(BYTE_ORDER)
+    lidas = calcula("fusoes", "d.map(p.readWords)", ["", "\n \n", "casa 2\ncasa", "a casa a", "casa 0", "7"])
     assert [[(c["word"], c["count"]) for c in lista] for lista in lidas] == [
         [], [], [("casa", 3)], [("a", 2), ("casa", 1)], [], [("7", 1)],
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_fusoes_conhecem_a_ordem_dos_bytes_e_o_texto_que_vier() -> None:
 
 
 def test_nome_do_token_mostra_o_pedaco_de_letra_em_bytes() -> None:
-    nomes = no_node(
+    nomes = calcula(
         "tokens", "d.map(p.tokenName)", [list(b" a"), list("ã".encode()), [0xC3], [0x20, 0xF0, 0x9F]]
     )
     assert nomes == ["␣a", "ã", "C3", "20 F0 9F"]
@@ -145,7 +145,7 @@ def test_nome_do_token_mostra_o_pedaco_de_letra_em_bytes() -> None:
 
 def test_a_frase_dos_tokens_e_a_da_pagina() -> None:
     (frase,) = re.findall(r'^sentence = "(.*)"$', celula("02-dados", "def token_pieces"), re.M)
-    assert no_node("tokens", "p.START") == frase.strip()
+    assert calcula("tokens", "p.START") == frase.strip()
 
 
 # ---------------------------------------------------------------- 03
@@ -153,8 +153,8 @@ def test_a_frase_dos_tokens_e_a_da_pagina() -> None:
 
 def test_tres_tokens_com_os_numeros_da_pagina() -> None:
     pagina = roda("03-atencao", "# a nota de cada posição, vista de “ele”")
-    assert no_node("tres-tokens", "p.START") == pagina["x"].tolist()
-    conta = no_node("tres-tokens", "p.attend(p.START, p.ASKS)")
+    assert calcula("tres-tokens", "p.START") == pagina["x"].tolist()
+    conta = calcula("tres-tokens", "p.attend(p.START, p.ASKS)")
     for nome in ("scores", "weights", "context"):
         assert conta[nome] == pytest.approx(pagina[nome].tolist(), abs=1e-6)
     assert conta["sum"] == pytest.approx(pagina["scores"].exp().sum().item(), abs=1e-5)
@@ -164,14 +164,14 @@ def test_tres_tokens_com_outros_numeros() -> None:
     torch.manual_seed(0)
     for asks in range(3):
         x = (6 * torch.rand(3, 2, dtype=torch.float64) - 3).round(decimals=1)
-        conta = no_node("tres-tokens", "p.attend(d.x, d.asks)", {"x": x.tolist(), "asks": asks})
+        conta = calcula("tres-tokens", "p.attend(d.x, d.asks)", {"x": x.tolist(), "asks": asks})
         weights = (x @ x[asks]).softmax(0)
         assert conta["weights"] == pytest.approx(weights.tolist(), abs=1e-9)
         assert conta["context"] == pytest.approx((weights @ x).tolist(), abs=1e-9)
 
 
 def test_a_linha_de_uma_cabeca_sai_em_ordem() -> None:
-    ordem = no_node(
+    ordem = calcula(
         "cabecas", "p.ranking(Float32Array.from(d), 3, 1)", [1, 0, 0, 0.25, 0.75, 0, 0.5, 0.25, 0.25]
     )
     assert [(o["token"], o["weight"]) for o in ordem] == [(1, 0.75), (0, 0.25), (2, 0)]
@@ -179,9 +179,9 @@ def test_a_linha_de_uma_cabeca_sai_em_ordem() -> None:
 
 def test_a_cabeca_em_que_se_comeca_faz_o_que_a_pagina_diz() -> None:
     """Na frase da abertura, “ele” olha, mais que para todos, para o fim de “sino”."""
-    comeco = no_node("cabecas", "p.START_AT")
+    comeco = calcula("cabecas", "p.START_AT")
     modelo, tokenizer = load_pretrained(RAIZ / "data/modelos/contos-mini")
-    ids = encode_text(tokenizer, no_node("cabecas", "p.START"))
+    ids = encode_text(tokenizer, calcula("cabecas", "p.START"))
     camada = modelo.blocks[comeco["layer"]].attention
     vistos: list[torch.Tensor] = []
     camada.qkv.register_forward_hook(lambda modulo, entrada, saida: vistos.append(saida[0]))
@@ -206,7 +206,7 @@ def test_parametros_sao_os_do_modelo() -> None:
         dict(V=c.vocab_size, T=c.context_length, C=c.emb_dim, H=c.n_heads, L=c.n_layers, tied=c.tie_weights)
         for c in configs.values()
     ]
-    contas = no_node("parametros", "d.map((c) => [p.countParameters(c), p.flopsPerToken(c)])", pedido)
+    contas = calcula("parametros", "d.map((c) => [p.countParameters(c), p.flopsPerToken(c)])", pedido)
     partes = {"token_embedding": "tokens", "position_embedding": "positions", "attention": "attention",
               "mlp": "mlp", "norm": "norms", "head": "head"}  # fmt: skip
     for config, (conta, flops) in zip(configs.values(), contas, strict=True):
@@ -220,7 +220,7 @@ def test_parametros_sao_os_do_modelo() -> None:
 
 
 def test_parametros_tem_os_presets_do_pacote() -> None:
-    presets = no_node("parametros", "p.PRESETS")
+    presets = calcula("parametros", "p.PRESETS")
     letras = {"vocab_size": "V", "context_length": "T", "emb_dim": "C", "n_heads": "H", "n_layers": "L"}
     for nome in PRESETS:
         config = GPTConfig.preset(nome)
@@ -230,7 +230,7 @@ def test_parametros_tem_os_presets_do_pacote() -> None:
 
 def test_parametros_recusam_com_a_frase_do_pacote() -> None:
     pares = [(160, 7), (768, 32), (64, 3), (64, 2)]
-    frases = no_node("parametros", "d.map(([C, H]) => p.problem({ C, H }))", pares)
+    frases = calcula("parametros", "d.map(([C, H]) => p.problem({ C, H }))", pares)
     for (c, h), frase in zip(pares, frases, strict=True):
         if frase:
             with pytest.raises(ValueError, match=f"^{re.escape(frase)}$"):
@@ -256,7 +256,7 @@ def test_as_formas_do_bloco_sao_as_do_modelo() -> None:
     modelo(torch.zeros(1, n, dtype=torch.long))
     pedido = {"emb_dim": config.emb_dim, "n_heads": config.n_heads}
     normal, qkv, pesos, contexto, larga, saida = (
-        f["shape"] for f in no_node("pedido", f"p.blockShapes(d, {n})", pedido)
+        f["shape"] for f in calcula("pedido", f"p.blockShapes(d, {n})", pedido)
     )
     H, D = config.n_heads, config.emb_dim // config.n_heads
     assert normal == vistas["norm1"] and contexto == vistas["attention"]
