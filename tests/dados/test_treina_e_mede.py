@@ -33,6 +33,8 @@ def pequeno(monkeypatch):
     monkeypatch.setattr(treina, "FIRST_TRAINING", replace(curto, max_steps=2))
     monkeypatch.setattr(treina, "QUESTION_TRAINING", replace(curto, max_steps=2))
     monkeypatch.setattr(treina, "CHAT_TRAINING", replace(curto, max_steps=3))
+    monkeypatch.setattr(treina, "TOPIC_ROWS", {"perguntas": 20, "conversas": 10, "licoes": 10})
+    monkeypatch.setattr(treina, "TOPIC_TRAINING", replace(curto, max_steps=3))
     total = treina.stories
     monkeypatch.setattr(treina, "stories", lambda n, *a, **k: total(min(n, 40), *a, **k))
     conversas = treina.conversations
@@ -197,3 +199,45 @@ def test_o_capitulo_7_diz_os_numeros_desta_receita():
     assert f"| {lido} |" in pagina
     assert f"18 intenções, {len(banco.intents)}; em vez de 270 pedidos, {pedidos // 1000} mil" in pagina
     assert f"passos de {treina.BATCH // 1000}.{treina.BATCH % 1000:03} tokens" in pagina
+
+
+def lote_de_assuntos(tokenizer, quantas=6):
+    nomes = treina.topic_names()
+    cada = dict.fromkeys(treina.TOPIC_ROWS, quantas)
+    itens = list(treina.topic_items("train", tokenizer, nomes, cada))
+    return nomes, itens
+
+
+def test_o_assunto_esta_na_posicao_que_abre_a_resposta():
+    _, tokenizer = load_pretrained("conversa-mini")
+    nomes, itens = lote_de_assuntos(tokenizer)
+    de_volta = {numero: nome for nome, numero in nomes.items()}
+    (marca,) = {int(i) for ids, _, assuntos in itens for i in ids[assuntos >= 0]}
+    assert tokenizer.decode([marca]) == "<|assistente|>"
+    assert all(((ids == marca) == (assuntos >= 0)).all() for ids, _, assuntos in itens)
+    ditos = {de_volta[int(a)] for _, _, assuntos in itens for a in assuntos[assuntos >= 0]}
+    assert len(ditos) > 5 and ditos <= {*Bank.load().intents, "historia", "contar-historia"}
+
+
+def test_a_perda_do_assunto_pesa_o_comeco_e_some_na_avaliacao():
+    _, tokenizer = load_pretrained("conversa-mini")
+    nomes, itens = lote_de_assuntos(tokenizer, 2)
+    lote = treina.collate_topics(itens)
+    ids, assuntos, alvos = lote
+    torch.manual_seed(0)
+    modelo = treina.TopicModel(treina.GPT(replace(treina.SIZES, n_layers=4)), len(nomes))
+    logits, palpites = modelo(ids)
+    assert palpites.shape == (*ids.shape, len(nomes))
+    pesos = torch.zeros(alvos.shape)
+    for linha, alvo in enumerate(alvos.tolist()):
+        desde = 0
+        for lugar, conta in enumerate(a != -100 for a in alvo):
+            desde = desde + 1 if conta else 0
+            pesos[linha, lugar] = 0 if not conta else 4 if desde <= 3 else 1
+    uma_a_uma = torch.nn.functional.cross_entropy(logits.mT, alvos, reduction="none")
+    assunto = torch.nn.functional.cross_entropy(palpites.mT, assuntos)
+    certa = (uma_a_uma * pesos).sum() / pesos.sum() + 0.5 * assunto
+    assert torch.allclose(treina.topic_loss(modelo, lote), certa, atol=1e-4)
+    modelo.eval()
+    so_a_resposta = torch.nn.functional.cross_entropy(modelo(ids)[0].mT, alvos)
+    assert torch.allclose(treina.topic_loss(modelo, lote), so_a_resposta, atol=1e-4)
