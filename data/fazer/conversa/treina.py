@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -50,7 +51,8 @@ from .muon import Muon
 
 SIZES = GPTConfig(vocab_size=2048, context_length=512, emb_dim=192, n_heads=6, n_layers=6)
 STORIES, LESSONS, QUESTIONS, DIALOGUES = 40_000, 50_000, 220_000, 72_000
-TOPIC_ROWS = {"perguntas": 180_000, "conversas": 60_000, "licoes": 70_000}
+TOPIC_ROWS = {"perguntas": 600_000, "conversas": 40_000, "licoes": 50_000}
+MOST = 700  # perguntas soltas de uma intenção, na última fase
 BATCH = 2048  # tokens por passo
 STORY_TRAINING = TrainConfig(
     learning_rate=0.02, warmup_steps=100, final_lr=0.02, eval_every=250,
@@ -60,7 +62,7 @@ FIRST_TRAINING = replace(STORY_TRAINING, epochs=2, final_lr=1.0)
 QUESTION_TRAINING = replace(STORY_TRAINING, warmup_steps=0, final_lr=1.0, max_steps=3_000)
 CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0, learning_rate=0.012)
 TOPIC_TRAINING = replace(
-    STORY_TRAINING, learning_rate=0.006, final_lr=0.005, epochs=3, max_steps=15_000
+    STORY_TRAINING, learning_rate=1.2e-3, final_lr=0.005, max_steps=16_500, eval_every=1_000
 )
 TOPIC_BLOCK, TOPIC_WEIGHT = 3, 0.5
 """Depois de qual bloco se lê o assunto, e quanto ele pesa na perda."""
@@ -219,10 +221,11 @@ def topic_items(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """`(ids, o que conta, assuntos)` de cada conversa nova, com as quantias de `rows`.
 
-    O assunto está na posição que abre a resposta. Uma conversa que não cabe inteira no
-    contexto vai em partes, e sem assunto.
+    De perguntas soltas ficam até `MOST` de cada intenção: as raras pesam quase o que
+    pesam as comuns. O assunto está na posição que abre a resposta. Uma conversa que não
+    cabe inteira no contexto vai em partes, e sem assunto.
     """
-    bank, rng = Bank.load(), random.Random(f"assuntos:{SEEDS[split]}")
+    bank, rng, seen = Bank.load(), random.Random(f"assuntos:{SEEDS[split]}"), Counter[str]()
     mark = encode_conversation(tokenizer, [("a", None)])[0][-1]
     kinds: dict[str, dict[str, Any]] = {
         "perguntas": {"turns": 1},
@@ -232,6 +235,10 @@ def topic_items(
     same = {i: group[0] for group in bank.weights["equivalentes"] for i in group}
     for place, (kind, options) in enumerate(kinds.items()):
         for talk in dialogues(10 * SEEDS[split] + place, rows[kind], split, **options):
+            if kind == "perguntas":
+                seen[talk.turns[0].intent] += 1
+                if seen[talk.turns[0].intent] > MOST:
+                    continue
             said = [
                 _drop_words(rng, t, bank.held_out, 0.15) if split == "train" else t.user
                 for t in talk.turns
@@ -323,9 +330,9 @@ def train_chat(output: Path) -> History:
     São quatro fases. Nas lições há só o que tem uma resposta certa (capitais, contas,
     palavras e o que a pessoa contou de si), e a perda cobra também o pedido: a rede aprende
     a copiar e a procurar. Depois vêm as perguntas soltas, de tudo: com um turno só, não há
-    outro pedido em que olhar, e ela aprende a que responde cada resposta. Depois, as
-    conversas, em que a pergunta é uma de muitas. Por fim, tudo isso misturado, com a taxa
-    baixa desde o começo e o assunto de cada pedido como tarefa auxiliar (`TopicModel`).
+    outro pedido em que olhar, e ela aprende a que responde cada resposta. Em seguida, as
+    conversas, em que a pergunta é uma de muitas. Por fim, tudo isso misturado, com o
+    AdamW e o assunto de cada pedido como tarefa auxiliar (`TopicModel`).
     """
     tokenizer = _tokenizer(output)
     torch.manual_seed(0)
@@ -379,7 +386,7 @@ def train_topics(
                 generator=batches.generator,
             )  # type: ignore[arg-type]
         )  # fmt: skip
-    with quick():
+    with quick(muon=False):
         return train(
             model, *loaders, TOPIC_TRAINING, loss_fn=topic_loss,
             checkpoint=output / "assuntos.safetensors", resume=True,
