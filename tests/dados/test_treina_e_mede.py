@@ -194,9 +194,13 @@ def test_o_capitulo_7_diz_os_numeros_desta_receita():
     assert treina.CHAT_TRAINING.epochs == 1
     passos = br(treina.QUESTION_TRAINING.max_steps)
     assert f"{passos} passos de perguntas soltas, de tudo, sorteadas entre {perguntas} mil" in pagina
-    assert f"Por fim, {conversas} mil conversas, uma vez" in pagina
+    assert f"Em seguida, {conversas} mil conversas, uma vez" in pagina
+    ultimos = br(treina.TOPIC_TRAINING.max_steps)
+    assert f"Por fim, {ultimos} passos de tudo isso misturado" in pagina
+    assert f"com peso {br(treina.TOPIC_WEIGHT)}" in pagina and treina.TOPIC_BLOCK == 3
+    assert treina.OPENING == 3 and treina.OPENING_WEIGHT == 4
     lido = f"{licoes} mil lições curtas, {passos} passos de perguntas soltas, {conversas} mil conversas"
-    assert f"| {lido} |" in pagina
+    assert f"| {lido}; {ultimos} passos de tudo |" in pagina
     assert f"18 intenções, {len(banco.intents)}; em vez de 270 pedidos, {pedidos // 1000} mil" in pagina
     assert f"passos de {treina.BATCH // 1000}.{treina.BATCH % 1000:03} tokens" in pagina
 
