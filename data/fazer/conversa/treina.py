@@ -62,7 +62,7 @@ FIRST_TRAINING = replace(STORY_TRAINING, epochs=2, final_lr=1.0)
 QUESTION_TRAINING = replace(STORY_TRAINING, warmup_steps=0, final_lr=1.0, max_steps=3_000)
 CHAT_TRAINING = replace(STORY_TRAINING, warmup_steps=0, learning_rate=0.012)
 TOPIC_TRAINING = replace(
-    STORY_TRAINING, learning_rate=1.2e-3, final_lr=0.005, max_steps=12_500, eval_every=1_000
+    STORY_TRAINING, learning_rate=1.2e-3, final_lr=0.005, max_steps=11_500, eval_every=1_000
 )
 TOPIC_BLOCK, TOPIC_WEIGHT = 3, 0.5
 """Depois de qual bloco se lê o assunto, e quanto ele pesa na perda."""
