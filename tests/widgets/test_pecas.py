@@ -75,7 +75,7 @@ PEQUENOS = """([controles, alvo]) => [...document.querySelectorAll(".widget-vivo
       Math.max(...r.map((x) => x.height))]; })
   .filter(([, w, h]) => w < alvo - 0.5 || h < alvo - 0.5)"""
 VIVOS = """(controles) => [...document.querySelectorAll(".widget-vivo *")]
-  .filter((e) => e.matches(controles) && e.checkVisibility() && !e.disabled && e.tabIndex >= 0)"""
+  .filter((e) => e.matches(controles) && e.checkVisibility() && !e.disabled)"""
 
 
 def test_ha_pecas():
