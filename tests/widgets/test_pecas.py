@@ -230,6 +230,18 @@ def test_peca_que_nao_abre_deixa_o_estatico_e_diz_uma_frase(peca) -> None:
     assert p.aba.locator(".widget-estatico").is_visible() and p.vivo.count() == 0
 
 
+def test_peca_que_falha_no_meio_nao_deixa_restos(peca) -> None:
+    p = peca("nenhuma", espera=False)
+    p.aba.route("**/pecas/nenhuma.js", lambda rota: rota.fulfill(content_type="text/javascript", body=MEIA))
+    p.aba.reload()
+    p.aba.get_by_text("A figura em que se mexe não abriu").wait_for()
+    assert p.aba.locator(".widget-estatico").is_visible() and p.vivo.count() == 0
+    assert "metade" not in p.caixa.inner_text() and p.aba.locator(".widget-titulo").count() == 0
+
+
+MEIA = 'export default (box) => { box.append("metade"); throw new Error("parou"); };'
+
+
 def test_longe_da_tela_a_peca_nao_se_carrega(peca) -> None:
     p = peca(PECAS[0], espera=False)
     p.aba.goto("about:blank")
