@@ -103,7 +103,10 @@ def test_o_navegador_que_desiste_nao_suja_o_terminal(aberto, capfd):
 # ---------------------------------------------------------------- o que se vigia
 
 
-@pytest.mark.parametrize("nome", ["01-a.md", "figuras/x.svg", "figuras/nova.png", "referencias.bib", "../widgets/pecas/p.js"])
+USADOS = ["01-a.md", "figuras/x.svg", "figuras/nova.png", "referencias.bib", "../widgets/pecas/p.js"]
+
+
+@pytest.mark.parametrize("nome", USADOS)
 def test_o_que_a_pagina_usa_e_vigiado(tmp_path, nome):
     (tmp_path / "book/figuras").mkdir(parents=True)
     (tmp_path / "widgets/pecas").mkdir(parents=True)
