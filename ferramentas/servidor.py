@@ -37,6 +37,9 @@ RECARREGA = f"""<script>{{
 class Pedidos(SimpleHTTPRequestHandler):
     """Os arquivos do site, sempre os do disco; nas páginas, o trecho que as recarrega."""
 
+    # no Windows o tipo vem do registro, que pode dizer outro, e um módulo de JavaScript só abre com este
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}
+
     def do_GET(self) -> None:
         arquivo = Path(self.translate_path(self.path))
         if self.path == VERSAO:
@@ -93,8 +96,11 @@ def abre(porta: int, site: Path = SITE) -> Servidor:
 def retrato(pagina: str, raiz: Path = RAIZ) -> dict[Path, int | None]:
     """Quando foi gravado cada arquivo de que a página é feita; `None` se ele não existe."""
     md = raiz / f"{pagina}.md"
-    citadas = re.findall(r"[\w./-]+\.(?:svg|png|jpe?g|gif|webp)\b", md.read_text("utf-8", "replace"))
+    texto = md.read_text("utf-8", "replace")
+    citadas = re.findall(r"[\w./-]+\.(?:svg|png|jpe?g|gif|webp)\b", texto)
     arquivos = {md, raiz / "book/referencias.bib", *(md.parent / nome for nome in citadas)}
+    if "{widget}" in texto:
+        arquivos |= {p for tipo in ("js", "css") for p in (raiz / "widgets").rglob(f"*.{tipo}")}
     return {a: a.stat().st_mtime_ns if a.is_file() else None for a in arquivos}
 
 

@@ -69,6 +69,13 @@ def test_o_trecho_que_recarrega_so_esta_no_que_se_serve_e_so_nas_paginas(aberto,
             pega(aberto.endereco + fora)
 
 
+def test_o_javascript_vai_com_o_tipo_dele_diga_o_sistema_o_que_disser(aberto, site, monkeypatch):
+    monkeypatch.setattr("mimetypes.guess_type", lambda *_: ("text/plain", None))
+    (site / "a.js").write_text("", "utf-8")
+    with urllib.request.urlopen(f"{aberto.endereco}a.js", timeout=20) as resposta:
+        assert resposta.headers["Content-Type"] == "text/javascript"
+
+
 def test_a_porta_ocupada_da_lugar_a_seguinte(aberto, site):
     segundo = abre(aberto.server_port, site)
     assert aberto.server_port < segundo.server_port < aberto.server_port + servidor.PORTAS
@@ -96,13 +103,17 @@ def test_o_navegador_que_desiste_nao_suja_o_terminal(aberto, capfd):
 # ---------------------------------------------------------------- o que se vigia
 
 
-@pytest.mark.parametrize("nome", ["01-a.md", "figuras/x.svg", "figuras/nova.png", "referencias.bib"])
+USADOS = ["01-a.md", "figuras/x.svg", "figuras/nova.png", "referencias.bib", "../widgets/pecas/p.js"]
+
+
+@pytest.mark.parametrize("nome", USADOS)
 def test_o_que_a_pagina_usa_e_vigiado(tmp_path, nome):
     (tmp_path / "book/figuras").mkdir(parents=True)
-    texto = "![x](figuras/x.svg)\n```{figure} figuras/nova.png\n```\n"
+    (tmp_path / "widgets/pecas").mkdir(parents=True)
+    texto = "![x](figuras/x.svg)\n```{figure} figuras/nova.png\n```\n```{widget} p\n```\n"
     (tmp_path / "book/01-a.md").write_text(texto, "utf-8")
     (tmp_path / "book/02-b.md").write_text("outra", "utf-8")
-    for arquivo in ("figuras/x.svg", "figuras/alheia.svg", "referencias.bib"):
+    for arquivo in ("figuras/x.svg", "figuras/alheia.svg", "referencias.bib", "../widgets/pecas/p.js"):
         (tmp_path / "book" / arquivo).write_text("", "utf-8")
     antes = retrato("book/01-a", tmp_path)
     for alheio in ("02-b.md", "figuras/alheia.svg"):

@@ -34,7 +34,7 @@ PAGINA = """\
 <body><main class="bd-main"><div class="bd-content"><div class="bd-article-container">
 <article class="bd-article" style="margin: 0 16px"><h1>Peça</h1>
 <div class="widget" data-widget="{nome}" data-titulo="A peça {nome}" id="widget-{nome}">
-<div class="widget-estatico"><p>{estatico}</p></div></div>
+<div class="widget-estatico"><pre>{estatico}</pre></div></div>
 </article></div></div></main></body></html>
 """
 

@@ -93,7 +93,7 @@ export class NGram {
     const V = this.vocabSize;
     const p = new Float64Array(V).fill(1 / V);
     this.levels.slice(0, context.length + 1).forEach(({ keys, direct, backoff }, length) => {
-      const row = this.row(context.slice(context.length - length));
+      const row = this.row(context.slice(context.length - length)); // só os últimos ids contam
       if (row < 0) return; // contexto nunca visto: tudo fica com a ordem menor
       for (let id = 0; id < V; id++) p[id] *= backoff[row];
       for (let i = lowerBound(keys, row * V); keys[i] < (row + 1) * V; i++) p[keys[i] - row * V] += direct[i];

@@ -6,8 +6,8 @@ import { draw, heat } from "../motor/ngram.js";
 const WRITE = 200, SHOWN = 8, PER_FRAME = 4;
 
 export default function mount(box) {
-  const ask = askButton({ label: "Contar as letras dos contos", url: CONTOS, bring: contos, onReady: start });
-  const hint = h("p", { class: "w-dica" }, "O modelo se faz aqui, na sua máquina: conta as letras dos contos de treino do livro.");
+  const ask = askButton({ label: "Ler os contos", url: CONTOS, bring: contos, onReady: start });
+  const hint = h("p", { class: "w-dica" }, "O modelo se faz na hora, na sua máquina: ele conta as letras dos contos de treino do livro.");
   box.append(ask.element, hint);
 
   function start({ letters, model }) {

@@ -31,6 +31,11 @@ export default function mount(box) {
       return ++turn;
     }
 
+    /** Quem entra no campo, ou digita, fica com a frase como ela está. */
+    function stop() {
+      if (writing) read(field.value);
+    }
+
     async function read(text) {
       const mine = take();
       const read = await model.encode(text);
@@ -81,6 +86,7 @@ export default function mount(box) {
       await look(mine);
     }
 
+    for (const event of ["focus", "input"]) field.input.addEventListener(event, stop);
     await read(START);
     box.append(field.element, guess.element, h("div", { class: "w-linha" }, one, many, again), note, speech.element);
   }

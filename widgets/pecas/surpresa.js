@@ -5,8 +5,9 @@ import { CONTOS, contos, wordBits } from "../contos.js";
 const LIMIT = 300;
 
 export default function mount(box) {
-  const ask = askButton({ label: "Contar as letras dos contos", url: CONTOS, bring: contos, onReady: start });
-  box.append(ask.element);
+  const ask = askButton({ label: "Ler os contos", url: CONTOS, bring: contos, onReady: start });
+  const hint = h("p", { class: "w-dica" }, "O modelo se faz na hora: ele conta as letras dos contos de treino do livro.");
+  box.append(ask.element, hint);
 
   function start({ letters, model }) {
     let order = 6;
@@ -42,6 +43,7 @@ export default function mount(box) {
       );
     }
 
+    hint.remove();
     box.append(orders.element, field.element, words, speech.element);
     show();
   }

@@ -27,23 +27,30 @@ export function descend(rate, steps = 40) {
   return path;
 }
 
-// O vale: a perda é a menor, mais a·dw² + 2·c·dw·db + db²; os eixos das elipses são os da matriz [[a, c], [c, 1]].
+// A perda é a menor, mais A·dw² + 2·C·dw·db + db², medida do fundo: as curvas de mesma perda são elipses.
 const A = mean(HEAT.map((x) => x * x)), C = mean(HEAT);
-const SPREAD = Math.hypot((A - 1) / 2, C);
-const STEEP = (A + 1) / 2 + SPREAD, GENTLE = (A + 1) / 2 - SPREAD; // as duas curvaturas, pela metade
-const ANGLE = Math.atan2(2 * C, A - 1) / 2; // da direção mais íngreme
 const [W_SLOPE, B_SLOPE] = gradient(0, 0);
-const DET = A - C * C;
-const BEST = { w: -(W_SLOPE - C * B_SLOPE) / (2 * DET), b: -(A * B_SLOPE - C * W_SLOPE) / (2 * DET) };
-const LOWEST = lineLoss(BEST.w, BEST.b);
+const best = {
+  w: -(W_SLOPE - C * B_SLOPE) / (2 * (A - C * C)),
+  b: -(A * B_SLOPE - C * W_SLOPE) / (2 * (A - C * C)),
+};
+
+/** O fundo do vale, a perda nele, as duas curvaturas e o ângulo da mais íngreme. */
+export const VALLEY = {
+  best,
+  lowest: lineLoss(best.w, best.b),
+  steep: (A + 1) / 2 + Math.hypot((A - 1) / 2, C),
+  gentle: (A + 1) / 2 - Math.hypot((A - 1) / 2, C),
+  angle: Math.atan2(2 * C, A - 1) / 2,
+};
 
 /** O que se vê no caminho: "parado", "diverge", "oscila", "chega" ou "vai". */
 export function verdict(path) {
   if (path.length < 2) return "parado";
   if (path.at(-1).loss > path[0].loss) return "diverge";
-  const along = ({ w, b }) => (w - BEST.w) * Math.cos(ANGLE) + (b - BEST.b) * Math.sin(ANGLE);
+  const along = ({ w, b }) => (w - best.w) * Math.cos(VALLEY.angle) + (b - best.b) * Math.sin(VALLEY.angle);
   if (along(path[0]) * along(path[1]) < 0) return "oscila";
-  return path.at(-1).loss - LOWEST < 0.01 ? "chega" : "vai";
+  return path.at(-1).loss - VALLEY.lowest < 0.01 ? "chega" : "vai";
 }
 
 const SENTENCES = {
@@ -75,12 +82,12 @@ function axes(xTicks, yTicks, xLabel, yLabel) {
 }
 
 function valley() {
-  const x = atW(BEST.w), y = atB(BEST.b), unitW = atW(1) - atW(0), unitB = atB(0) - atB(1);
-  const turn = (-ANGLE * 180) / Math.PI;
+  const x = atW(best.w), y = atB(best.b), unitW = atW(1) - atW(0), unitB = atB(0) - atB(1);
+  const turn = (-VALLEY.angle * 180) / Math.PI;
   return svg("g", { class: "taxa-vale" },
     ...LEVELS.map((level) =>
       svg("ellipse", {
-        rx: Math.sqrt((level - LOWEST) / STEEP), ry: Math.sqrt((level - LOWEST) / GENTLE),
+        rx: Math.sqrt((level - VALLEY.lowest) / VALLEY.steep), ry: Math.sqrt((level - VALLEY.lowest) / VALLEY.gentle),
         transform: `translate(${x} ${y}) scale(${unitW} ${unitB}) rotate(${turn})`,
         "vector-effect": "non-scaling-stroke",
       })));
@@ -123,7 +130,7 @@ export default function mount(box) {
     speech.say(
       `${SENTENCES[seen]} Com taxa ${rate.element.querySelector("output").textContent}, depois de ${steps.value} ` +
       `${steps.value === 1 ? "passo" : "passos"}: w = ${w}, b = ${b}, perda ${br(last.loss, 2)} ` +
-      `(no começo, ${br(path[0].loss)}; no fundo, ${br(LOWEST, 2)}).`,
+      `(no começo, ${br(path[0].loss)}; no fundo, ${br(VALLEY.lowest, 2)}).`,
     );
   }
 
