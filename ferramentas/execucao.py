@@ -2,7 +2,7 @@
 
 O jupyter-cache guarda as saídas por um resumo das células e do `kernelspec`. Aqui entra no nome do
 `kernelspec` um resumo do que a página importa do pacote (com o que isso importa), dos dados que ela e esses
-módulos citam, da versão do Python e de `constraints.txt`. Mudou um deles, muda a chave, e só as páginas que
+módulos citam, do motor de `widgets/`, se ela o roda, da versão do Python e de `constraints.txt`. Mudou um deles, muda a chave, e só as páginas que
 dependem dele voltam a ser executadas; prosa não entra na conta.
 """
 
@@ -65,6 +65,16 @@ def dados(raiz: Path) -> list[Path]:
     )
 
 
+def cita_o_motor(arvore: ast.AST) -> bool:
+    """Alguma *string* do código dá o caminho de um módulo em JavaScript?
+
+    >>> cita_o_motor(ast.parse('f"{pasta}/motor/gpt.js"')), cita_o_motor(ast.parse('"gpt"'))
+    (True, False)
+    """
+    textos = (no.value for no in ast.walk(arvore) if isinstance(no, ast.Constant))
+    return any(isinstance(texto, str) and "motor/" in texto and ".js" in texto for texto in textos)
+
+
 def chave(celulas: list[Celula], raiz: Path) -> str:
     """Resumo de tudo de que a execução destas células depende, além do código delas.
 
@@ -78,6 +88,8 @@ def chave(celulas: list[Celula], raiz: Path) -> str:
         arquivos.append(raiz / PACOTE / "__init__.py")
     citados = dados_citados([*arvores, *(a for m, a in modulos.items() if m != "corpus")], raiz)
     arquivos += citados or (dados(raiz) if "corpus" in modulos else [])
+    if any(cita_o_motor(arvore) for arvore in arvores):
+        arquivos += sorted((raiz / "widgets/motor").glob("*.js"))
     for arquivo in arquivos:
         if arquivo.exists():
             soma.update(arquivo.relative_to(raiz).as_posix().encode() + b"\0" + arquivo.read_bytes() + b"\0")

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: ab48fa8335938599c19e1b05e5b7e5673ab47f593f8c330730709c4a66f312b4
+# sha256 do que segue: 41b98ba43f2224632a207a7b5781921e7808284d9906a220d60dcd1a237d7bf4
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -29,7 +29,7 @@ import homellm
 from homellm.files import compare_tensors, replacing
 from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
 from homellm.tokenizer import GPT2_PATTERN, PATTERN, SPECIAL_TOKENS, BPETokenizer
-from homellm.weights import check_pair, make_folder
+from homellm.weights import check_pair
 
 ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do formato
@@ -38,7 +38,7 @@ MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do form
 def quantize_rows(
     weight: torch.Tensor, bits: int = 8
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Uma matriz em inteiros, com uma escala por linha: int8 `(R, N)` e float `(R,)`.
+    """Uma matriz em inteiros, com uma escala por linha: int8 `(R, N)` e fp32 `(R,)`.
 
     `weight` é, em cada linha, quase o inteiro vezes a escala. Com 8 bits os inteiros
     vão de −127 a 127; a escala é a que põe o maior da linha na ponta.
@@ -55,6 +55,20 @@ def quantize_rows(
     scales = weight.detach().float().abs().amax(1) / top  # (R,)
     steps = weight.detach().float() / scales.clamp(min=torch.finfo().tiny)[:, None]
     return steps.round().clamp(-top, top).to(torch.int8), scales
+
+
+@torch.no_grad()
+def with_quantized_weights(model: ModuleType, bits: int = 8) -> ModuleType:
+    """Uma cópia do modelo com os pesos que a página usa: cada matriz, quantizada.
+
+    Erros: os de `quantize_rows`.
+    """
+    inner = copy.deepcopy(unwrap(model))
+    for parameter in inner.parameters():
+        if parameter.dim() == 2:
+            integers, scales = quantize_rows(parameter, bits)
+            parameter.copy_(integers * scales[:, None])
+    return inner
 
 
 def describe_tokenizer(tokenizer: BPETokenizer) -> dict[str, Any]:
@@ -142,20 +156,6 @@ def pack_model(model: LanguageModel | Any, tokenizer: BPETokenizer) -> bytes:
     return MAGIC + struct.pack("<I", len(text)) + text + bytes(data)
 
 
-@torch.no_grad()
-def with_quantized_weights(model: ModuleType, bits: int = 8) -> ModuleType:
-    """Uma cópia do modelo com os pesos que a página usa: cada matriz, quantizada.
-
-    Erros: os de `quantize_rows`.
-    """
-    inner = copy.deepcopy(unwrap(model))
-    for parameter in inner.parameters():
-        if parameter.dim() == 2:
-            integers, scales = quantize_rows(parameter, bits)
-            parameter.copy_(integers * scales[:, None])
-    return inner
-
-
 def sources_folder() -> Path:
     """A pasta dos módulos em JavaScript, no pacote instalado ou no repositório.
 
@@ -220,7 +220,12 @@ def export_web(
     }
     page = (sources / "exportada" / "pagina.html").read_text("utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
-    place = make_folder(folder)
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"não consegui criar a pasta {folder}; confira a permissão e o caminho"
+        raise OSError(error.errno, message) from error
     for name, content in (("modelo.bin", packed), ("index.html", page.encode())):
         with replacing(place / name) as path:
             path.write_bytes(content)

@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/pesos.md.
-# sha256 do que segue: 4535349a295396ab6f8dd8d05d69e4ce88309edbf33312e239ab580888918cbc
+# sha256 do que segue: 751daf6ec87aaff6e11ba142171cf5eb06d555e778950633ab2e59e2ce15a9c7
 """Pesos que entram e saem: o formato do livro, o do GPT-2, e a conversão entre os dois.
 
 Um modelo guardado é uma pasta: `config.json`, `model.safetensors`, `tokenizer.json`.
@@ -77,11 +77,7 @@ def _write_tensors(
     save_file(data, path, {"format": "pt"})
 
 
-def make_folder(folder: str | Path) -> Path:
-    """A pasta, criada se não existe.
-
-    Erros: `OSError` se não se consegue criá-la.
-    """
+def _make_folder(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -108,7 +104,7 @@ def write_folder(
     """
     tensors = _parameters(model)
     _check_values(tensors, dtype)
-    folder = make_folder(folder)
+    folder = _make_folder(folder)
     names = ("model.safetensors", "tokenizer.json", "config.json")
     with ExitStack() as stack:
         new = {name: stack.enter_context(replacing(folder / name)) for name in names}
@@ -639,7 +635,7 @@ def to_huggingface(
             zeros = torch.zeros(3 * config.emb_dim)
             tensors[f"transformer.h.{block}.attn.c_attn.bias"] = zeros
     files = _huggingface_json(config, tokenizer)
-    folder = make_folder(folder)
+    folder = _make_folder(folder)
     with ExitStack() as stack:
         names = ("model.safetensors", *files)
         new = {name: stack.enter_context(replacing(folder / name)) for name in names}

@@ -215,7 +215,8 @@ test("o que o modelo não faz é dito, e um id estranho é recusado", async () =
   await assert.rejects(model.stream([1.5]), /não está no vocabulário/);
   await assert.rejects(model.stream([97], { temperature: -1 }), /a temperatura precisa/);
   await assert.rejects(model.chat([["", null]]), /está vazia/);
-  assert.equal(model.next([98], { top: 3 }).length, 3); // e segue funcionando
+  assert.throws(() => model.next([98, 99, 12345]), /não está no vocabulário/);
+  assert.deepEqual(model.next([98, 99, 100]), new Model(pack()).next([98, 99, 100])); // e segue funcionando
 });
 
 test("texto que não acaba: cem mil letras, controle e emojis passam sem erro", () => {

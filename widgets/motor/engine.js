@@ -72,8 +72,10 @@ export class Model {
     while (common < window.length - 1 && this.cached[common] === window[common])
       common++;
     this.cache.length = common;
+    this.cached = window.slice(0, common); // se o resto tem um erro, é o que fica
+    const features = this.gpt.features(window.slice(common), this.cache);
     this.cached = window;
-    const logits = this.gpt.head(this.gpt.features(window.slice(common), this.cache));
+    const logits = this.gpt.head(features);
     for (let id = 0; id < logits.length; id++)
       if (!this.known[id]) logits[id] = -Infinity;
     return logits;
