@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from functools import cache
 from typing import Any
 
-import pytest
 import torch
 
 from ferramentas.celulas import le_celulas
 from ferramentas.livro import RAIZ
 from homellm.plots import br
+from no_node import acha_node
 
 WIDGETS = RAIZ / "widgets"
 
 
-def no_node(modulo: str, conta: str, dados: Any = None) -> Any:
-    """O valor de `conta`, em JavaScript, com o módulo de `widgets/` em `p` e os dados em `d`."""
-    if not (node := shutil.which("node")):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("falta o Node")
+def calcula(modulo: str, conta: str, dados: Any = None) -> Any:
+    """O valor de `conta`, em JavaScript, com o módulo em `p` e os dados em `d`.
+
+    O módulo é o nome de uma peça ("taxa") ou um caminho dentro de `widgets/` ("contos.js").
+    """
+    caminho = WIDGETS / (modulo if modulo.endswith(".js") else f"pecas/{modulo}.js")
     programa = (
         'import { readFileSync } from "node:fs";'
-        f'import * as p from "{(WIDGETS / modulo).as_uri()}";'
+        f'import * as p from "{caminho.as_uri()}";'
         "const d = JSON.parse(readFileSync(0));"
         f"console.log(JSON.stringify({conta}));"
     )
     fim = subprocess.run(
-        [node, "--input-type=module", "-e", programa], input=json.dumps(dados), capture_output=True, text=True
-    )
+        [acha_node(), "--input-type=module", "-e", programa],
+        input=json.dumps(dados), capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
     assert fim.returncode == 0, fim.stderr
     return json.loads(fim.stdout)
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from contas import no_node, roda
+from contas import calcula, roda
 from ferramentas.livro import RAIZ
 from homellm.corpus import load_text
 from homellm.ngram import NGramModel, discounts
@@ -37,7 +37,7 @@ def pagina_zero() -> dict:
 
 
 def test_a_descida_da_peca_e_a_da_pagina(pagina_zero) -> None:
-    daqui = no_node("pecas/taxa.js", "d.map((taxa) => p.descend(taxa))", TAXAS)
+    daqui = calcula("taxa", "d.map((taxa) => p.descend(taxa))", TAXAS)
     for taxa, caminho in zip(TAXAS, daqui, strict=True):
         dela = np.array(pagina_zero["paths"][taxa])
         nosso = np.array([(q["w"], q["b"], q["loss"]) for q in caminho])
@@ -66,7 +66,7 @@ def test_o_vale_desenhado_e_o_da_perda() -> None:
       return p.lineLoss(p.VALLEY.best.w + c * x - s * y, p.VALLEY.best.b + s * x + c * y);
     })"""
     pontos = [(nivel, t) for nivel in (2, 30, 400) for t in (0, 0.7, 2, 4)]
-    assert np.allclose(no_node("pecas/taxa.js", conta, pontos), [nivel for nivel, _ in pontos])
+    assert np.allclose(calcula("taxa", conta, pontos), [nivel for nivel, _ in pontos])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_o_vale_desenhado_e_o_da_perda() -> None:
     [(0.15, 0, "parado"), (0.01, 40, "vai"), (0.15, 40, "chega"), (0.3, 40, "oscila"), (0.35, 40, "diverge")],
 )
 def test_o_que_a_peca_conclui_do_caminho(taxa: float, passos: int, visto: str) -> None:
-    assert no_node("pecas/taxa.js", f"p.verdict(p.descend({taxa}, {passos}))") == visto
+    assert calcula("taxa", f"p.verdict(p.descend({taxa}, {passos}))") == visto
 
 
 # ---------------------------------------------------------------- 00: o empurrão
@@ -85,12 +85,12 @@ def test_o_gradiente_da_peca_e_o_do_autograd() -> None:
 
     f = roda("00-passo-zero", "def f(a, b, c):")["f"]
     pontos = [[2, 3, -4], [0, 0, 0], [-5, 5, 1], [1, -3, 5]]
-    for valores, daqui in zip(pontos, no_node("pecas/empurrao.js", "d.map(p.backward)", pontos), strict=True):
+    for valores, daqui in zip(pontos, calcula("empurrao", "d.map(p.backward)", pontos), strict=True):
         a, b, c = (torch.tensor(float(v), requires_grad=True) for v in valores)
         f(a, b, c).backward()
         assert [daqui[n] for n in "abc"] == [a.grad, b.grad, c.grad]
         assert daqui["a"] == daqui["direct"] + daqui["through"]
-    empurrado = no_node("pecas/empurrao.js", "p.push([2, 3, -4], 0, 0.1)")
+    empurrado = calcula("empurrao", "p.push([2, 3, -4], 0, 0.1)")
     assert empurrado == {"predicted": pytest.approx(0.8), "actual": pytest.approx(0.83)}
 
 
@@ -133,7 +133,7 @@ def do_navegador() -> list[dict]:
         "contos": str(RAIZ / "data/contos.txt"), "motor": (RAIZ / "widgets/motor/ngram.js").as_uri(),
         "ordens": ORDENS, "contextos": CONTEXTOS, "frase": FRASE, "dardos": DARDOS,
     }  # fmt: skip
-    return no_node("contos.js", NGRAMA, dados)
+    return calcula("contos.js", NGRAMA, dados)
 
 
 DARDOS = [random.Random(7).random() for _ in range(60)]
@@ -152,8 +152,8 @@ class Dardos:
 def test_o_texto_e_o_alfabeto_sao_os_da_pagina() -> None:
     for parte in ("train", "validation"):
         conta = f'p.splitOf(readFileSync(d, "utf8"), "{parte}")'
-        assert no_node("contos.js", conta, str(RAIZ / "data/contos.txt")) == load_text("contos", parte)
-    letras = no_node("contos.js", "(({ alphabet, size }) => ({ alphabet, size }))(new p.Letters(d))", TREINO)
+        assert calcula("contos.js", conta, str(RAIZ / "data/contos.txt")) == load_text("contos", parte)
+    letras = calcula("contos.js", "(({ alphabet, size }) => ({ alphabet, size }))(new p.Letters(d))", TREINO)
     assert letras == {"alphabet": ALFABETO, "size": V}
 
 
@@ -173,7 +173,7 @@ def test_as_probabilidades_a_surpresa_e_o_sorteio_sao_os_do_pacote(do_navegador,
 
 def test_os_descontos_sao_os_do_pacote() -> None:
     casos = [[1, 1, 1, 1, 2, 2, 3, 4], [1], [5, 6], [1, 1, 2, 3, 3, 3, 4, 9]]
-    for contagens, tabela in zip(casos, no_node("motor/ngram.js", "d.map(p.discounts)", casos), strict=True):
+    for contagens, tabela in zip(casos, calcula("motor/ngram.js", "d.map(p.discounts)", casos), strict=True):
         vetor = np.array(contagens)
         assert np.allclose(np.array(tabela)[np.minimum(vetor, 3)], discounts(vetor))
 

@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
-import subprocess
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
 
-from ferramentas.celulas import le_celulas
+from contas import calcula, celula, roda
 from ferramentas.livro import RAIZ
 from homellm.model import GPT, PRESETS, GPTConfig
 from homellm.tokenizer import BYTE_ORDER, BPETokenizer, encode_text, learn_merges
 from homellm.weights import load_pretrained
-from no_node import acha_node
-
-PECAS = RAIZ / "widgets/pecas"
-
-
-def calcula(peca: str, conta: str, dados: Any = None) -> Any:
-    """O valor de `conta`, em JavaScript, com a peça em `p` e os dados em `d`."""
-    programa = (
-        'import { readFileSync } from "node:fs";'
-        f'import * as p from "{(PECAS / f"{peca}.js").as_uri()}";'
-        "const d = JSON.parse(readFileSync(0));"
-        f"console.log(JSON.stringify({conta}));"
-    )
-    fim = subprocess.run(
-        [acha_node(), "--input-type=module", "-e", programa],
-        input=json.dumps(dados),
-        capture_output=True,
-        text=True,
-    )
-    assert fim.returncode == 0, fim.stderr
-    return json.loads(fim.stdout)
-
-
-@cache
-def celula(pagina: str, trecho: str) -> str:
-    """O código da célula da página que tem o trecho."""
-    achadas = [c.fonte for c in le_celulas(RAIZ / f"book/{pagina}.md", RAIZ) if trecho in c.fonte]
-    assert achadas, f"nenhuma célula de {pagina} tem {trecho!r}"
-    return achadas[0]
-
-
-def roda(pagina: str, *trechos: str) -> dict[str, Any]:
-    """Os nomes que ficam depois de rodar estas células."""
-    nomes: dict[str, Any] = {"torch": torch, "show": lambda *_: None}
-    for trecho in trechos:
-        exec(celula(pagina, trecho), nomes)
-    return nomes
-
 
 # ---------------------------------------------------------------- 02: fusoes
 

@@ -117,7 +117,8 @@ export default function mount(box) {
 
   const head = ["parte", "quantos", "%"].map((name) => h("th", { scope: "col" }, name));
   box.append(
-    h("div", { class: "w-linha" }, h("label", { class: "w-rotulo", for: preset.id }, "Preset"), preset, tying.element),
+    h("div", { class: "w-linha" },
+      h("div", { class: "w-escolhas" }, h("label", { class: "w-rotulo", for: preset.id }, "Preset"), preset), tying.element),
     h("div", { class: "w-controles" }, ...Object.values(controls).map(({ element }) => element)),
     total, strip,
     h("table", { class: "w-tabela" }, h("thead", null, h("tr", null, ...head)), rows),
