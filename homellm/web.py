@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: 41b98ba43f2224632a207a7b5781921e7808284d9906a220d60dcd1a237d7bf4
+# sha256 do que segue: 9bed864a239d62399bff648868991b2f18174380b2a938914863de2b2052ae8e
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -224,7 +224,7 @@ def export_web(
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"não consegui criar a pasta {folder}; confira a permissão e o caminho"
+        message = f"não consegui criar a pasta {folder}; confira o caminho"
         raise OSError(error.errno, message) from error
     for name, content in (("modelo.bin", packed), ("index.html", page.encode())):
         with replacing(place / name) as path:
