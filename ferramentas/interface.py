@@ -275,9 +275,6 @@ DE_FORA = re.compile(r"[ \t]*<(script|link)\b[^>]*(?:fontawesome|sphinx-thebe)[^
 VAZIOS = re.compile(r'<div id="ethical-ad-placement"[^>]*>\s*</div>')
 VISTA = re.compile(r'<meta name="viewport"[^>]*>\s*(?=<meta name="viewport")')
 REPETIDO = re.compile(r'<section id="((?:exercise|solution)-content)">')
-MATHJAX = re.compile(
-    r"[ \t]*<script>window\.MathJax = .*?</script>\n?|[ \t]*<script[^>]*/mathjax/[^>]*></script>\n?"
-)
 DIALOGO = re.compile(  # no tema 1.3 e no 1.1
     r'<dialog id="pst-search-dialog">.*?</dialog>'
     r'|<div class="search-button__wrapper">.*?</form></div>\s*</div>',
@@ -289,8 +286,6 @@ def acabamento(pagina: str) -> str:
     """A página pronta: ícones só os de `livro.css`, sem restos em inglês, com um só campo de busca."""
     pagina = DE_FORA.sub("", VAZIOS.sub("", VISTA.sub("", pagina)))
     pagina = REPETIDO.sub(r'<section class="\1">', pagina)  # um identificador só pode aparecer uma vez
-    if 'class="math ' not in pagina:
-        pagina = MATHJAX.sub("", pagina)
     for ingles, portugues in FIXOS.items():
         pagina = pagina.replace(ingles, portugues)
     pagina = pagina.replace('btn-baixar-button"', f'btn-baixar-button" aria-label="{BAIXAR}" download', 1)
@@ -322,7 +317,7 @@ NOS_PROGRAMAS = {  # arquivo: (o que traz, o que fica)
     "copybutton.js": ("const messages = {", f"const messages = {{\n  {COPIAR}"),
     "togglebutton.js": ("Toggle hidden content", "Mostrar ou ocultar"),
 }
-SEM_USO = ("vendor/fontawesome", "mathjax/output/svg", "mathjax/output/svg.js", "mathjax/input/mml")
+SEM_USO = ("vendor/fontawesome",)
 
 
 def _arruma_arquivos(app: Sphinx, erro: Exception | None) -> None:
@@ -339,7 +334,6 @@ def _arruma_arquivos(app: Sphinx, erro: Exception | None) -> None:
         if pagina.relative_to(app.outdir).as_posix() not in do_livro and estatico not in pagina.parents:
             pagina.unlink()
     sobras = [estatico / nome for nome in SEM_USO] + list((estatico / "scripts").glob("fontawesome*"))
-    sobras += [p for p in (estatico / "mathjax").glob("*.js") if p.name != "tex-chtml.js"]
     for sobra in sobras:
         shutil.rmtree(sobra) if sobra.is_dir() else sobra.unlink(missing_ok=True)
 
@@ -365,5 +359,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", _botoes, priority=900)  # depois do tema, que usa 501
     app.connect("html-page-context", _descricao, priority=900)
     app.connect("html-page-context", _rodape, priority=900)
-    app.connect("build-finished", _arruma_arquivos, priority=900)  # depois de copiado o MathJax
+    app.connect("build-finished", _arruma_arquivos, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
