@@ -75,7 +75,6 @@ class Visita:
 
     def abre(self, documento: str, pergunta: str = "") -> Page:
         self.aba.goto(f"{self.endereco}{documento}.html{pergunta}", wait_until="networkidle")
-        self.aba.evaluate("() => window.MathJax?.startup?.promise")
         return self.aba
 
 

@@ -49,8 +49,6 @@ CABECA = """\
   <script defer src="../_static/scripts/fontawesome.js?digest=55"></script>
   <script src="../_static/vendor/fontawesome/6.5.2/js/all.min.js?digest=df"></script>
   <link rel="preload" as="font" href="../_static/vendor/fontawesome/6.5.2/webfonts/fa-solid-900.woff2" />
-    <script>window.MathJax = {"options": {}}</script>
-    <script defer="defer" src="../_static/mathjax/tex-chtml.js"></script>
 </head>
 """
 
@@ -59,12 +57,6 @@ def test_o_acabamento_tira_os_icones_pesados_e_guarda_o_que_e_do_livro() -> None
     pagina = acabamento(CABECA)
     assert "fontawesome" not in pagina and "thebe" not in pagina
     assert "_static/livro.css" in pagina
-
-
-def test_o_mathjax_so_fica_onde_ha_formula() -> None:
-    assert "athjax" not in acabamento(CABECA).lower()
-    com_formula = acabamento(CABECA + '<span class="math notranslate nohighlight">\\(x\\)</span>')
-    assert "window.MathJax" in com_formula and "mathjax/tex-chtml.js" in com_formula
 
 
 def test_o_acabamento_traduz_o_que_o_tema_traz_fixo() -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from ferramentas.celulas import Celula, le_celulas
 from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
 from ferramentas.servidor import abre
-from navegador import CELULAR, MESA, Calado, Visita, abre_navegador, servidor, visitas
+from navegador import CELULAR, MESA, Visita
 
-SITE = RAIZ / "_build/html"
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
 CAPITULOS = [d for d in DOCUMENTOS if numero_do_capitulo(d) is not None]
 COM_CODIGO = [d for d in DOCUMENTOS if "```{code-cell}" in (RAIZ / f"{d}.md").read_text("utf-8")]
@@ -47,41 +45,6 @@ MEDE_SVG = """([texto, largura]) => {  // cada texto do SVG e a altura da letra,
 }"""
 
 
-# ---------------------------------------------------------------- o servidor e o navegador
-
-
-@pytest.fixture(scope="module")
-def endereco() -> Iterator[str]:
-    faltam = [d for d in [*DOCUMENTOS, "search"] if not (SITE / f"{d}.html").is_file()]
-    if faltam:
-        pytest.fail(
-            f"o site não está construído (falta {faltam[0]}.html em _build/html): rode make livro",
-            pytrace=False,
-        )
-    with servidor(functools.partial(Calado, directory=str(SITE))) as aberto:
-        yield aberto
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as motor:
-        yield motor
-
-
-@pytest.fixture(scope="module")
-def navegador(playwright: Playwright) -> Iterator[Browser]:
-    aberto = abre_navegador(playwright)
-    yield aberto
-    aberto.close()
-
-
-@pytest.fixture
-def visita(navegador: Browser, endereco: str) -> Iterator[Callable[..., Visita]]:
-    """`visita(viewport=…, …)` abre um contexto novo que barra e anota todo pedido a outro lugar."""
-    with visitas(navegador, endereco) as nova:
-        yield nova
-
-
 # ---------------------------------------------------------------- toda página
 
 
@@ -90,7 +53,7 @@ def o_que_sai_da_coluna(aba: Page) -> list[str]:
     return aba.evaluate(
         """() => {
           const artigo = document.querySelector("article"), borda = artigo.getBoundingClientRect().right + 1;
-          const rola = "pre, .pst-scrollable-table-container, mjx-container, div.math, .cell_output";
+          const rola = "pre, .pst-scrollable-table-container, div.formula, .cell_output";
           return [...artigo.querySelectorAll("p, figure, img, code, table, dl, dt, dd, li, h1, h2, h3")]
             .filter((e) => !e.parentElement.closest(rola) && e.getBoundingClientRect().right > borda)
             .map((e) => `${e.tagName} ${e.textContent.slice(0, 50)}`);
@@ -117,12 +80,6 @@ def abre_inteira(v: Visita, documento: str) -> None:
     com_codigo = documento in CAPITULOS or documento.startswith("book/oficina/")
     limite = 4_000_000 if com_codigo else 1_500_000
     assert 0 < v.bytes < limite, f"{documento}: {v.bytes / 1e6:.1f} MB"
-    formulas = aba.locator(".math").count()
-    fonte = RAIZ / f"{documento}.md"
-    assert formulas or not fonte.exists() or "\n$$\n" not in fonte.read_text("utf-8")
-    assert aba.locator("mjx-container").count() >= formulas
-    assert aba.locator("mjx-merror").count() == 0
-    assert aba.locator(".math:not(:has(mjx-container))").count() == 0
     largos = [] if documento == "search" else o_que_sai_da_coluna(aba)
     assert not largos, f"{documento}.md: passa da largura da coluna; quebre a linha ou diminua: {largos}"
     assert documento not in CAPITULOS or rotulos_em_ingles(aba) == []
