@@ -19,13 +19,11 @@ document.addEventListener("copy", (evento) => {
     formula.replaceWith(abre + formula.querySelector("annotation").textContent + cifrao);
   }
   caixa.querySelectorAll(".headerlink").forEach((sinal) => sinal.remove());
-  caixa.normalize();
-  const textos = document.createTreeWalker(caixa, NodeFilter.SHOW_TEXT);
-  while (textos.nextNode()) textos.currentNode.data = textos.currentNode.data.replace(/\${1,2}\s*\0/g, " ");
   caixa.style.cssText = "position: fixed; left: -9999px";
   document.body.append(caixa); // só o que está na página tem `innerText`, com as quebras de linha
-  evento.clipboardData.setData("text/plain", caixa.innerText);
-  evento.clipboardData.setData("text/html", caixa.innerHTML);
+  const emenda = (texto) => texto.replace(/\$+(\s*(?:<[^>]*>)*)\0/g, "$1");
+  evento.clipboardData.setData("text/plain", emenda(caixa.innerText));
+  evento.clipboardData.setData("text/html", emenda(caixa.innerHTML));
   caixa.remove();
   evento.preventDefault();
 });

@@ -68,7 +68,9 @@ def partes(latex: str, cortes: set[str]) -> list[str]:
 def mathml(latex: str, bloco: bool) -> str:
     """O `<math>` da fórmula inteira, sem o anotar. Erros: `LatexError` se o LaTeX não se entende."""
     latex = re.sub(r"\\\\\s*\[[^\]]*\]", r"\\\\", latex)  # o vão entre as linhas é o da folha de estilo
-    latex = re.sub(r"\\(begin|end)\{(align|gather|equation|multline)\}", r"\\\1{\2*}", latex)  # o Sphinx numera
+    latex = re.sub(
+        r"\\(begin|end)\{(align|gather|equation|multline)\}", r"\\\1{\2*}", latex
+    )  # o Sphinx numera
     feito = _CONVERSOR.convert_with_local_state(latex, displaystyle=bloco)
     for padrao, certo in CONSERTOS:
         feito = re.sub(padrao, certo, feito)
@@ -86,10 +88,10 @@ def formula(latex: str, bloco: bool = False) -> str:
         visivel = re.sub(r"^\\q?quad\b", "", pedaco) if bloco else pedaco
         atributos, dentro = re.fullmatch(r"<math([^>]*)>(.*)</math>", mathml(visivel, bloco), re.S).groups()
         classe = ' class="segue"' if feitos else ""
+        fonte = html.escape(pedaco.strip(), quote=False)
         feitos.append(
             f"<math{classe}{atributos}><semantics><mrow>{dentro}</mrow>"
-            f'<annotation encoding="application/x-tex">{html.escape(pedaco.strip(), quote=False)}</annotation>'
-            "</semantics></math>"
+            f'<annotation encoding="application/x-tex">{fonte}</annotation></semantics></math>'
         )
     return " ".join(feitos)
 

@@ -317,7 +317,7 @@ NOS_PROGRAMAS = {  # arquivo: (o que traz, o que fica)
     "copybutton.js": ("const messages = {", f"const messages = {{\n  {COPIAR}"),
     "togglebutton.js": ("Toggle hidden content", "Mostrar ou ocultar"),
 }
-SEM_USO = ("vendor/fontawesome",)
+SEM_USO = ("vendor/fontawesome", "mathjax")
 
 
 def _arruma_arquivos(app: Sphinx, erro: Exception | None) -> None:

@@ -75,6 +75,7 @@ class Visita:
 
     def abre(self, documento: str, pergunta: str = "") -> Page:
         self.aba.goto(f"{self.endereco}{documento}.html{pergunta}", wait_until="networkidle")
+        self.aba.wait_for_load_state("load")  # numa máquina ocupada, a rede sossega antes dos programas
         return self.aba
 
 

@@ -105,7 +105,9 @@ def test_uma_formula_que_nao_se_entende_e_dita_com_o_lugar(monkeypatch: pytest.M
         formula(r"\naoexiste{x}")
     ditos = []
     monkeypatch.setattr(
-        formulas._avisa, "warning", lambda frase, *dados, location: ditos.append((frase % dados, location.line))
+        formulas._avisa,
+        "warning",
+        lambda frase, *dados, location: ditos.append((frase % dados, location.line)),
     )
     paragrafo = nodes.paragraph()
     paragrafo.line = 12
