@@ -1,4 +1,4 @@
-"""Tira da STIX Two Math a fonte das fórmulas: só o que um livro como este escreve, em vez de cinco mil sinais.
+"""Tira da STIX Two Math a fonte das fórmulas: só os sinais que um livro como este escreve.
 
 uso: python -m ferramentas.fonte_das_formulas STIXTwoMath-Regular.ttf
 
