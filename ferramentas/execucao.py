@@ -2,8 +2,8 @@
 
 O jupyter-cache guarda as saídas por um resumo das células e do `kernelspec`. Aqui entra no nome do
 `kernelspec` um resumo do que a página importa do pacote (com o que isso importa), dos dados que ela e esses
-módulos citam, do motor de `widgets/`, se ela o roda, da versão do Python e de `constraints.txt`. Mudou um deles, muda a chave, e só as páginas que
-dependem dele voltam a ser executadas; prosa não entra na conta.
+módulos citam, do motor de `widgets/`, se ela o roda, da versão do Python e de `constraints.txt`. Mudou um
+deles, muda a chave, e só as páginas que dependem dele voltam a ser executadas; prosa não entra na conta.
 """
 
 from __future__ import annotations
