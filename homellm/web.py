@@ -1,5 +1,5 @@
 # Gerado por ferramentas/tangle.py. NÃO EDITE: mude book/oficina/o-modelo-na-pagina.md.
-# sha256 do que segue: 9bed864a239d62399bff648868991b2f18174380b2a938914863de2b2052ae8e
+# sha256 do que segue: 216817b788e10cfb7bf991c6cf6a9b7bc93a6c53f41ee59ccbffd40edc6591f2
 """Um modelo do livro dentro de uma página da web.
 
 `pack_model` escreve o arquivo que o motor em JavaScript lê: cabeçalho em JSON e
@@ -31,7 +31,7 @@ from homellm.model import GPT, GPTConfig, LanguageModel, unwrap
 from homellm.tokenizer import GPT2_PATTERN, PATTERN, SPECIAL_TOKENS, BPETokenizer
 from homellm.weights import check_pair
 
-ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
+ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)  # o modelo que se copia
 MAGIC, VERSION = b"HOMELLM\n", 1  # com que o arquivo começa; a versão do formato
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from statistics import median
 from types import ModuleType
 
 import pytest
@@ -354,3 +355,17 @@ def test_resposta_e_pedido_repartem_os_tokens_sem_sobra():
     partes = mascara.parts(itens)
     (ids, resposta), (_, pedido) = partes["resposta"][0], partes["pedido"][0]
     assert torch.equal(ids, itens[0][0]) and bool((resposta ^ pedido).all())
+
+
+# ------------------------------------------------------------------ o navegador
+
+
+def test_medidas_gravadas_do_navegador():
+    """Cinco rodadas ou mais de cada lado, e ao menos cem tokens por segundo na página."""
+    medido = json.loads((REPO / "data/navegador.json").read_text("utf-8"))
+    assert medido["navegador"].startswith("Chromium ") and medido["tokens"] == 200
+    for oque in ("gerar", "ler"):
+        navegador, pacote = medido[oque]["navegador"], medido[oque]["pacote"]
+        assert len(navegador) == len(pacote) >= 5
+        assert 0 < min(navegador) <= max(navegador) < max(pacote)
+    assert median(medido["gerar"]["navegador"]) >= 100

@@ -33,13 +33,16 @@ def raiz(tmp_path) -> Path:
     (tmp_path / "data/contos.md").write_text("a ficha", "utf-8")
     (tmp_path / "data/spam/mensagens.csv").write_text("a,b", "utf-8")
     (tmp_path / "constraints.txt").write_text("torch==1\n", "utf-8")
+    (tmp_path / "widgets/motor").mkdir(parents=True)
+    (tmp_path / MOTOR).write_text("export {};", "utf-8")
     return tmp_path
 
 
 PACOTE, VERSOES = "homellm/__init__.py", "constraints.txt"
+MOTOR = "widgets/motor/gpt.js"
 CONTOS, SPAM = "data/contos.txt", "data/spam/mensagens.csv"
 MODULOS = [f"homellm/{m}.py" for m in ("a", "b", "c", "corpus", "e")]
-TODOS = [PACOTE, VERSOES, CONTOS, SPAM, "data/contos.md", *MODULOS]
+TODOS = [PACOTE, VERSOES, MOTOR, CONTOS, SPAM, "data/contos.md", *MODULOS]
 DEPENDE = {  # código da página: os arquivos que mudam a sua chave
     "1 + 1": {VERSOES},
     "import numpy": {VERSOES},
@@ -51,6 +54,7 @@ DEPENDE = {  # código da página: os arquivos que mudam a sua chave
     "import homellm.corpus as c\nc.load('spam')": {VERSOES, PACOTE, "homellm/corpus.py", SPAM},
     "import homellm.corpus as c\nc.load('contos', 'test')": {VERSOES, PACOTE, "homellm/corpus.py", CONTOS},
     "import homellm.e": {VERSOES, PACOTE, "homellm/corpus.py", "homellm/e.py", CONTOS},
+    "f'{pasta}/motor/engine.js'": {VERSOES, MOTOR},  # a página o roda
     "open('../data/contos.txt')": {VERSOES, CONTOS},  # a página que define o `corpus` não o importa
 }
 

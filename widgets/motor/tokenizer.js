@@ -144,7 +144,7 @@ export class Tokenizer {
     const whole = this.ranks.get(piece);
     if (whole !== undefined) return [whole];
     const size = piece.length;
-    const next = Array.from({ length: size + 2 }, (_, i) => i + 1); // onde começa a parte seguinte
+    const next = Array.from({ length: size + 2 }, (_, i) => i + 1); // a parte seguinte
     const before = Array.from({ length: size + 2 }, (_, i) => i - 1);
     const ranks = new Array(size).fill(Infinity); // do par que começa em i
     const queue = new Queue();

@@ -28,9 +28,8 @@ function split(buffer) {
     throw broken("o cabeçalho não é JSON");
   }
   if (header.version !== VERSION) {
-    throw new Error(
-      `o arquivo é da versão ${header.version}, e esta página lê a ${VERSION}; exporte-o de novo`,
-    );
+    const versions = `o arquivo é da versão ${header.version}, e esta página lê a ${VERSION}`;
+    throw new Error(`${versions}; exporte-o de novo`);
   }
   if (bytes.length - start !== header.bytes) {
     throw broken(
