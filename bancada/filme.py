@@ -2,11 +2,11 @@
 
 uso: python -m bancada.filme
 
-Um GPT de menos de um milhão de parâmetros lê histórias do `historias-mini`, todas diferentes, com o
+Um GPT de um milhão de parâmetros lê histórias do `historias-mini`, todas diferentes, com o
 tokenizer e a receita dele. Guarda em `widgets/dados/filme.json` a perda e a taxa de dez em dez passos e, em
 cada quadro, a perda em histórias que não leu, o que ele escreve com o mesmo sorteio, e o que acha que vem
 depois de um mesmo começo. Os quadros são mais juntos no começo, que é onde as coisas mudam. Num núcleo livre,
-demora uns dez minutos.
+demora perto de dez minutos.
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ from homellm.weights import load_pretrained
 CONFIG = GPTConfig(vocab_size=2048, context_length=256, emb_dim=128, n_heads=4, n_layers=4)
 STEPS, BATCH, FRAMES, STRIDE = 4000, 8, 32, 10
 TRAINING = replace(STORY_TRAINING, max_steps=STEPS)
-OPENING = "Era uma vez"
-QUESTION = (  # quem fala é o sapo, e o nome dele está algumas palavras atrás
-    "Era uma vez um sapo chamado Tito, que tinha uma casa na cachoeira.\n— A casa é boa — disse"
-)
+OPENING, QUESTION = "Era uma vez", "Estava tão escuro que tanto fazia fechar os"
 SAMPLE, TOP = 220, 8
 
 
@@ -44,11 +41,11 @@ def main() -> None:
         return [i for text in texts for i in (*encode_text(tokenizer, text), end)]
 
     size = CONFIG.context_length
-    train_ids = ids_of(stories(STEPS * BATCH * 2))  # uma história tem mais de meia janela
+    train_ids = ids_of(stories(STEPS * BATCH * 3 // 2))  # uma história ocupa quase três quartos da janela
     train_loader = create_dataloader(train_ids, BATCH, size)
     held_out = ids_of(stories(100, "validation", unseen=False))
     val_loader = create_dataloader(held_out, BATCH, size, shuffle=False, drop_last=False)
-    assert len(train_loader) >= STEPS, "o treino leria a mesma história duas vezes"
+    assert len(train_loader) >= STEPS, "faltam histórias: alguma seria lida duas vezes"
     torch.manual_seed(0)
     model, frames = GPT(CONFIG), []
 

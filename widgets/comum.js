@@ -110,8 +110,11 @@ export function slider({ label, min, max, step, value, format = (x) => br(x), on
   };
 }
 
-/** Um campo de texto com rótulo e a frase de que nada sai do navegador; `onInput` recebe o texto já limpo. */
-export function textField({ label, value = "", limit = 400, rows = 2, onInput }) {
+/**
+ * Um campo de texto com rótulo e a frase de que nada sai do navegador (de vários campos, só um precisa dizê-la:
+ * nos outros, `hint: ""`); `onInput` recebe o texto já limpo.
+ */
+export function textField({ label, value = "", limit = 400, rows = 2, hint = `${PRIVATE} `, onInput }) {
   const id = newId();
   const note = h("span", { class: "w-nota", role: "status" });
   const input = h("textarea", {
@@ -128,7 +131,7 @@ export function textField({ label, value = "", limit = 400, rows = 2, onInput })
     "div", { class: "w-campo" },
     h("label", { for: id, class: "w-rotulo" }, label),
     input,
-    h("p", { class: "w-dica", id: `${id}-dica` }, `${PRIVATE} `, note),
+    h("p", { class: "w-dica", id: `${id}-dica` }, hint, note),
   );
   return {
     element,

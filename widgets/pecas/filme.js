@@ -24,7 +24,7 @@ export default async function mount(box) {
 
   const chart = h("div", { class: "filme-curvas" });
   const numbers = h("p", { class: "filme-numeros" });
-  const sample = h("blockquote", { class: "filme-amostra" });
+  const sample = h("blockquote", { class: "filme-amostra", tabindex: 0, "aria-label": "O que ele escreve" });
   const guesses = bars({ label: "As apostas para o próximo token", fit: false });
   const spoken = announcer();
   const scrub = slider({

@@ -3,7 +3,7 @@
 import { announcer, br, button, choices, debounce, h, textField, visible } from "../comum.js";
 import { loadTokenizer } from "../modelo.js";
 
-const IGNORE = -100, LIMIT = 300, MOST_TURNS = 4;
+const IGNORE = -100, LIMIT = 120, MOST_TURNS = 4, MARK = /^<\|.*\|>$/;
 const START = [["Oi! Meu nome é Lia.", "Prazer, Lia."], ["Como eu me chamo?", "Lia."]];
 
 /** Entradas e alvos, como os de `collate_instructions`: o alvo é o id seguinte, ou −100 se não conta. */
@@ -25,7 +25,11 @@ export default async function mount(box) {
     "Conta na perda", [{ value: true, label: "só a resposta" }, { value: false, label: "tudo" }], true,
     (value) => { responseOnly = value; update(); },
   );
-  box.append(fields, h("div", { class: "w-linha" }, more, fewer), rule.element, count, rows, spoken.element);
+  box.append(
+    fields, h("div", { class: "w-linha" }, more, fewer), rule.element, count,
+    h("p", { class: "w-dica" }, "Em cima, o token que entra; embaixo, o alvo: o token seguinte, com o id, ou −100."),
+    rows, spoken.element,
+  );
 
   function change(action) {
     action();
@@ -34,18 +38,25 @@ export default async function mount(box) {
   }
 
   function build() {
-    const field = (label, value, onInput) => textField({ label, value, rows: 1, limit: LIMIT, onInput }).element;
+    const field = (label, value, onInput, more) =>
+      textField({ label, value, rows: 1, limit: LIMIT, ...more, onInput: (text) => { onInput(text); later(); } }).element;
     fields.replaceChildren(
-      field("Linha de sistema", system, (text) => { system = text; later(); }),
+      field("Linha de sistema (pode ficar vazia)", system, (text) => { system = text; }),
       ...turns.flatMap((turn, n) => ["Pessoa", "Assistente"].map((who, side) =>
-        field(`${who}, turno ${n + 1}`, turn[side], (text) => { turn[side] = text; later(); }))),
+        field(`${who}, turno ${n + 1}`, turn[side], (text) => { turn[side] = text; }, { hint: "" }))),
     );
     more.disabled = turns.length === MOST_TURNS;
     fewer.disabled = turns.length === 1;
   }
 
   async function update() {
-    const { tokens, written } = await tokenizer.conversation(turns, { system });
+    let tokens, written;
+    try {
+      ({ tokens, written } = await tokenizer.conversation(turns, { system }));
+    } catch (error) {
+      count.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+      return;
+    }
     const ids = tokens.map((token) => token.id);
     const row = targets(ids, responseOnly ? written : written.map(() => true));
     const counted = row.targets.filter((target) => target !== IGNORE).length;
@@ -53,10 +64,8 @@ export default async function mount(box) {
       const counts = target !== IGNORE;
       return h(
         "li", { class: counts ? "mascara-conta" : null },
-        h("span", { class: tokens[i].special ? "mascara-token mascara-marca" : "mascara-token" }, visible(tokens[i].text)),
-        h("span", { class: "mascara-seta", "aria-hidden": "true" }, "→"),
-        h("span", { class: "mascara-token" }, counts ? visible(tokens[i + 1].text) : ""),
-        h("span", { class: "mascara-alvo" }, counts ? String(target) : "−100"),
+        h("span", { class: MARK.test(tokens[i].text) ? "mascara-token conversa-marca" : "mascara-token" }, visible(tokens[i].text)),
+        h("span", { class: "mascara-alvo" }, counts ? `${visible(tokens[i + 1].text)} (${target})` : "−100"),
       );
     }));
     count.replaceChildren(
