@@ -4,7 +4,7 @@ import { announcer, br, button, debounce, h, loadButton, textField, visible } fr
 const EXAMPLES = [
   "sua conta sera bloqueada, clique em banco.invalido",
   "mãe, chego às sete, guarda um pão pra mim",
-  "GANHE DINHEIRO FÁCIL",
+  "ganhe dinheiro fácil",
 ];
 const SHOWN = 8, STRONG = 2; // a mudança que pinta o token da cor cheia
 
