@@ -30,6 +30,9 @@ export const megabytes = (bytes) => `${br(bytes / 1e6, 1)} MB`;
 /** O token com o espaço à vista: "␣nove"; a quebra de linha é ↵. */
 export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 
+/** A mensagem de um erro do motor, como frase: maiúscula no começo, ponto no fim. */
+export const asSentence = ({ message }) => `${message[0].toUpperCase()}${message.slice(1)}.`;
+
 /** O texto digitado, sem caracteres de controle e até `limit` letras; `note` diz o que se tirou, ou "". */
 export function clean(text, limit = 400) {
   const printable = text.normalize("NFC").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff\p{Cs}]/gu, "");

@@ -1,6 +1,6 @@
 // A máscara da perda sobre uma conversa que se escreve: em cada posição, o token que entra e o alvo, que é o
 // seguinte, ou −100 se não é o assistente quem o escreve. A conta é a de homellm.instruction.
-import { announcer, br, button, choices, debounce, h, textField, visible } from "../comum.js";
+import { announcer, asSentence, br, button, choices, debounce, h, textField, visible } from "../comum.js";
 import { loadTokenizer } from "../modelo.js";
 
 const IGNORE = -100, LIMIT = 120, MOST_TURNS = 4, MARK = /^<\|.*\|>$/;
@@ -54,7 +54,7 @@ export default async function mount(box) {
     try {
       ({ tokens, written } = await tokenizer.conversation(turns, { system }));
     } catch (error) {
-      count.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+      count.textContent = asSentence(error);
       return;
     }
     const ids = tokens.map((token) => token.id);
