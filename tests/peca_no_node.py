@@ -1,4 +1,4 @@
-"""Uma peça de `widgets/pecas/` dentro do Node, para os testes que comparam as contas dela com as do pacote."""
+"""Uma peça de `widgets/pecas/` dentro do Node: os testes comparam as contas dela com as do pacote."""
 
 from __future__ import annotations
 

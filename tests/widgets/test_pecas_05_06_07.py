@@ -121,7 +121,7 @@ BOTOES = [
 ]
 
 
-def as_etapas(logits: torch.Tensor, ids: torch.Tensor, temperature=1, topK=None, topP=None, repetitionPenalty=1):
+def as_etapas(logits, ids, temperature=1, topK=None, topP=None, repetitionPenalty=1):
     baixados = penalize_repetition(logits, ids, repetitionPenalty)
     return [
         next_token_probs(logits)[0],
@@ -234,7 +234,8 @@ def test_cada_token_pesa_na_pagina_o_que_pesa_no_pacote(tmp_path):
     for texto, medido in zip(textos, contribuicoes(textos, tmp_path), strict=True):
         ids = encode_framed(tokenizer, texto, modelo.gpt.config.context_length)
         assert len(medido["without"]) == len(ids) - 2
-        assert medido["whole"] == pytest.approx(class_probabilities(modelo, tokenizer, [texto])[0].tolist(), abs=1e-5)
+        inteira = class_probabilities(modelo, tokenizer, [texto])[0].tolist()
+        assert medido["whole"] == pytest.approx(inteira, abs=1e-5)
         escolhidos = random.Random(0).sample(range(len(ids) - 2), min(12, len(ids) - 2))
         for n in escolhidos:
             sem = torch.tensor([ids[: n + 1] + ids[n + 2 :]])
@@ -274,17 +275,17 @@ def test_a_mensagem_do_leitor_vira_veredito_e_pesos(peca):
 
 # ---------------------------------------------------------------- 07: mascara
 
-FALAS = ["oi", "Prazer, Lia.", "", "como eu me chamo?", "<|assistente|>sei", "<|endoftext|>", "pão 🍞\nfim", "  "]
+FALAS = ["oi", "Prazer, Lia.", "", "como eu me chamo?", "<|assistente|>", "<|endoftext|>", "pão 🍞\nfim"]
 
 
 @pytest.mark.parametrize("so_a_resposta", [True, False])
 def test_os_alvos_da_mascara_sao_os_do_lote_de_treino(so_a_resposta, tmp_path):
     _, tokenizer = do_livro("conversa-mini")
     sorteio = random.Random(0)
-    conversas = [
-        ([tuple(sorteio.choices(FALAS, k=2)) for _ in range(sorteio.randint(1, 4))], sorteio.choice(("", "Seja breve.")))
-        for _ in range(60)
-    ]
+    conversas = []
+    for _ in range(60):
+        turnos = [tuple(sorteio.choices(FALAS, k=2)) for _ in range(sorteio.randint(1, 4))]
+        conversas.append((turnos, sorteio.choice(("", "Seja breve."))))
     da_pagina = no_node(
         "mascara",
         """(() => {
@@ -333,7 +334,7 @@ def test_o_prompt_da_pagina_e_a_janela_do_chat(tmp_path):
     sorteio = random.Random(1)
     casos = []
     for n in range(12):
-        pergunta = " ".join(sorteio.choices(["balde", "Otávio", "<|usuario|>", "não", "🐸", "chuva"], k=4 + n))
+        pergunta = " ".join(sorteio.choices(["balde", "Otávio", "<|usuario|>", "não", "🐸"], k=4 + n))
         casos.append([*([*t] for t in chat.turns), [pergunta, None]])
         chat.turns.append((pergunta, " ".join(sorteio.choices(["sim.", "pingou", "hoje"], k=9))))
     medidos = no_node(
