@@ -6,7 +6,7 @@ Um GPT de um milhão de parâmetros lê histórias do `historias-mini`, todas di
 tokenizer e a receita dele. Guarda em `widgets/dados/filme.json` a perda e a taxa de dez em dez passos e, em
 cada quadro, a perda em histórias que não leu, o que ele escreve com o mesmo sorteio, e o que acha que vem
 depois de um mesmo começo. Os quadros são mais juntos no começo, que é onde as coisas mudam. Num núcleo livre,
-demora perto de dez minutos.
+demora perto de quinze minutos.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main() -> None:
     losses, rates = torch.tensor(history.step_loss), history.lr
     write_json(Path(__file__).parents[1] / "widgets/dados/filme.json", {
         "modelo": asdict(CONFIG), "parametros": model.num_params(), "tokens": history.tokens,
-        "segundos": round(history.seconds), "abertura": OPENING, "pergunta": QUESTION, "de_quantos": STRIDE,
+        "abertura": OPENING, "pergunta": QUESTION, "de_quantos": STRIDE,
         "perda": [round(float(mean), 3) for mean in losses.view(-1, STRIDE).mean(1)],
         "taxa": [round(rate, 6) for rate in rates[STRIDE - 1 :: STRIDE]],
         "quadros": frames,

@@ -13,6 +13,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from contas import WIDGETS, calcula
 from ferramentas.livro import RAIZ
 from homellm.classification import class_probabilities, encode_framed, load_classifier
 from homellm.corpus import Dialogue
@@ -24,7 +25,6 @@ from homellm.plots import br
 from homellm.tokenizer import encode_text, end_id
 from homellm.web import pack_model, with_quantized_weights
 from homellm.weights import load_pretrained
-from peca_no_node import no_node
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FILME = json.loads((RAIZ / "widgets/dados/filme.json").read_text("utf-8"))
@@ -37,12 +37,19 @@ def do_livro(nome: str) -> tuple[Any, Any]:
     return with_quantized_weights(modelo).eval(), tokenizer
 
 
-def arquivo(nome: str, pasta: Path) -> str:
-    """O arquivo do modelo, como o site o leva."""
+def com_modelo(peca: str, nome: str, pasta: Path, corpo: str, **dados: Any) -> Any:
+    """O que `corpo` devolve, com a peça em `p`, os dados em `d` e, do motor, `chat` e o modelo aberto."""
     abre = load_classifier if nome == "spam-mini" else load_pretrained
-    destino = pasta / f"{nome}.bin"
-    destino.write_bytes(pack_model(*abre(RAIZ / f"data/modelos/{nome}")))
-    return str(destino)
+    arquivo = pasta / f"{nome}.bin"
+    arquivo.write_bytes(pack_model(*abre(RAIZ / f"data/modelos/{nome}")))
+    conta = f"""await (async () => {{
+        const chat = await import("{(WIDGETS / "motor/chat.js").as_uri()}");
+        const {{ Model }} = await import("{(WIDGETS / "motor/engine.js").as_uri()}");
+        const lido = readFileSync(d.arquivo);
+        const modelo = new Model(lido.buffer.slice(lido.byteOffset, lido.byteOffset + lido.length));
+        {corpo}
+    }})()"""
+    return calcula(peca, conta, dados | {"arquivo": str(arquivo)})
 
 
 # ---------------------------------------------------------------- 05: filme
@@ -75,10 +82,20 @@ def test_as_perdas_do_filme_contam_a_mesma_historia():
         assert quadro["amostra"].startswith(FILME["abertura"])
 
 
+def test_o_que_a_pagina_manda_procurar_no_filme_esta_la():
+    olhos = [dict(map(tuple, q["apostas"])).get(" olhos", 0) for q in FILME["quadros"]]
+    assert FILME["pergunta"].endswith("tanto fazia fechar os")
+    assert max(olhos[:5]) < 0.05 and olhos[-1] > 0.9
+    certa = next(n for n, p in enumerate(olhos) if p > 0.9)
+    assert min(olhos[certa:]) < 0.5  # perde terreno de novo
+    amostras = [q["amostra"] for q in FILME["quadros"]]
+    assert "\n— " not in amostras[0] and "\n— " in amostras[-1]
+
+
 def test_o_quadro_mais_perto_de_um_passo():
     passos = [q["passo"] for q in FILME["quadros"]]
     pedidos = [-50, 0, passos[3], passos[3] + 1, passos[-1] + 900]
-    assert no_node("filme", "d[1].map((s) => p.nearestFrame(d[0], s))", [FILME["quadros"], pedidos]) == [
+    assert calcula("filme", "d[1].map((s) => p.nearestFrame(d[0], s))", [FILME["quadros"], pedidos]) == [
         0, 0, 3, 3, len(passos) - 1,
     ]  # fmt: skip
 
@@ -92,7 +109,7 @@ def test_o_filme_se_percorre_pelo_teclado_e_pelo_ponteiro(peca):
     assert passo.get_attribute("aria-valuetext") == f"{br(ultimo['passo'])} de {br(ultimo['passo'])}"
     assert f"não lidas {br(ultimo['validacao'], 2)}" in p.vivo.inner_text()
     token, chance = ultimo["apostas"][0]
-    assert token.strip() in p.vivo.locator(".w-barras li").first.inner_text() and chance > 0.1
+    assert token.strip() in p.vivo.locator(".w-barras li").first.inner_text() and chance > 0.9
     curvas = p.vivo.locator(".filme-curvas")
     curvas.scroll_into_view_if_needed()
     caixa = curvas.bounding_box()
@@ -138,15 +155,11 @@ def test_as_etapas_da_decodificacao_sao_as_do_pacote(nome, prompt, tmp_path):
     ids = encode_text(tokenizer, prompt)
     with torch.no_grad():
         logits = modelo(torch.tensor([ids]))[:, -1]
-    da_pagina = no_node(
-        "decodificacao",
-        """(() => {
-          const logits = abre(d.arquivo).logits(d.ids);
-          return d.botoes.map((b) => p.stages(logits, d.ids, b)
-            .map(({ probs, left, kept }) => ({ probs: Array.from(probs), left, kept })));
-        })()""",
-        {"arquivo": arquivo(nome, tmp_path), "ids": ids, "botoes": BOTOES},
-    )
+    corpo = """
+        const logits = modelo.logits(d.ids);
+        return d.botoes.map((b) => p.stages(logits, d.ids, b)
+          .map(({ probs, left, kept }) => ({ probs: Array.from(probs), left, kept })));"""
+    da_pagina = com_modelo("decodificacao", nome, tmp_path, corpo, ids=ids, botoes=BOTOES)
     for botoes, etapas in zip(BOTOES, da_pagina, strict=True):
         esperadas = as_etapas(logits, torch.tensor([ids]), **botoes)
         for n, (etapa, esperada) in enumerate(zip(etapas, esperadas, strict=True)):
@@ -213,19 +226,15 @@ GOLPE, GANHE = "sua conta sera bloqueada, clique em banco.invalido", "ganhe dinh
 
 
 def contribuicoes(textos: list[str], pasta: Path) -> list[dict[str, Any]]:
-    return no_node(
-        "spam",
-        """await (async () => {
-          const modelo = abre(d.arquivo), saida = [];
-          for (const texto of d.textos) {
-            const { tokens, whole, without } = await modelo.contributions(texto);
-            const pesos = without.map((sem) => p.weight(whole, sem));
-            saida.push({ tokens: tokens.map((t) => t.text), whole, without, pesos });
-          }
-          return saida;
-        })()""",
-        {"arquivo": arquivo("spam-mini", pasta), "textos": textos},
-    )
+    corpo = """
+        const saida = [];
+        for (const texto of d.textos) {
+          const { tokens, whole, without } = await modelo.contributions(texto);
+          const pesos = without.map((sem) => p.weight(whole, sem));
+          saida.push({ tokens: tokens.map((t) => t.text), whole, without, pesos });
+        }
+        return saida;"""
+    return com_modelo("spam", "spam-mini", pasta, corpo, textos=textos)
 
 
 def test_cada_token_pesa_na_pagina_o_que_pesa_no_pacote(tmp_path):
@@ -286,20 +295,12 @@ def test_os_alvos_da_mascara_sao_os_do_lote_de_treino(so_a_resposta, tmp_path):
     for _ in range(60):
         turnos = [tuple(sorteio.choices(FALAS, k=2)) for _ in range(sorteio.randint(1, 4))]
         conversas.append((turnos, sorteio.choice(("", "Seja breve."))))
-    da_pagina = no_node(
-        "mascara",
-        """(() => {
-          const { tokenizer } = abre(d.arquivo);
-          return d.conversas.map(([turns, system]) => {
-            const { ids, written } = chat.markConversation(tokenizer, turns, system);
-            return p.targets(ids, d.soAResposta ? written : written.map(() => true));
-          });
-        })()""",
-        {
-            "arquivo": arquivo("conversa-mini", tmp_path), "conversas": conversas,
-            "soAResposta": so_a_resposta,
-        },
-    )  # fmt: skip
+    corpo = """
+        return d.conversas.map(([turns, system]) => {
+          const { ids, written } = chat.markConversation(modelo.tokenizer, turns, system);
+          return p.targets(ids, d.so ? written : written.map(() => true));
+        });"""
+    da_pagina = com_modelo("mascara", "conversa-mini", tmp_path, corpo, conversas=conversas, so=so_a_resposta)
     for (turnos, sistema), medida in zip(conversas, da_pagina, strict=True):
         registro = Dialogue(sistema, tuple(turnos), "", "")
         (item,) = InstructionDataset([registro], tokenizer, 512, so_a_resposta).items
@@ -337,17 +338,12 @@ def test_o_prompt_da_pagina_e_a_janela_do_chat(tmp_path):
         pergunta = " ".join(sorteio.choices(["balde", "Otávio", "<|usuario|>", "não", "🐸"], k=4 + n))
         casos.append([*([*t] for t in chat.turns), [pergunta, None]])
         chat.turns.append((pergunta, " ".join(sorteio.choices(["sim.", "pingou", "hoje"], k=9))))
-    medidos = no_node(
-        "conversa",
-        """(() => {
-          const modelo = abre(d.arquivo);
-          return d.casos.map((turnos) => {
-            const { ids, dropped } = modelo.chatPrompt(turnos);
-            return [ids, dropped.length];
-          });
-        })()""",
-        {"arquivo": arquivo("conversa-mini", tmp_path), "casos": casos},
-    )
+    corpo = """
+        return d.casos.map((turnos) => {
+          const { ids, dropped } = modelo.chatPrompt(turnos);
+          return [ids, dropped.length];
+        });"""
+    medidos = com_modelo("conversa", "conversa-mini", tmp_path, corpo, casos=casos)
     fora = []
     for turnos, (ids, saiu) in zip(casos, medidos, strict=True):
         chat.turns = [tuple(t) for t in turnos[:-1]]

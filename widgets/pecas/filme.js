@@ -43,7 +43,7 @@ export default async function mount(box) {
     h("p", { class: "w-dica" },
       `Um GPT de ${br(film.parametros / 1e6, 2)} milhão de parâmetros (C ${film.modelo.emb_dim}, ` +
       `${film.modelo.n_heads} cabeças, ${film.modelo.n_layers} blocos), que leu ${br(film.tokens / 1e6, 1)} milhões ` +
-      `de tokens de histórias, cada uma uma vez só, em ${br(film.segundos / 60)} minutos de um núcleo de CPU.`),
+      "de tokens de histórias, cada uma uma vez só."),
     spoken.element,
   );
 
