@@ -30,6 +30,9 @@ export const megabytes = (bytes) => `${br(bytes / 1e6, 1)} MB`;
 /** O token com o espaço à vista: "␣nove"; a quebra de linha é ↵. */
 export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 
+/** A mensagem de um erro do motor, como frase: maiúscula no começo, ponto no fim. */
+export const asSentence = ({ message }) => `${message[0].toUpperCase()}${message.slice(1)}.`;
+
 /** O texto digitado, sem caracteres de controle e até `limit` letras; `note` diz o que se tirou, ou "". */
 export function clean(text, limit = 400) {
   const printable = text.normalize("NFC").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff\p{Cs}]/gu, "");
@@ -110,8 +113,11 @@ export function slider({ label, min, max, step, value, format = (x) => br(x), on
   };
 }
 
-/** Um campo de texto com rótulo e a frase de que nada sai do navegador; `onInput` recebe o texto já limpo. */
-export function textField({ label, value = "", limit = 400, rows = 2, onInput }) {
+/**
+ * Um campo de texto com rótulo e a frase de que nada sai do navegador (de vários campos, só um precisa dizê-la:
+ * nos outros, `hint: ""`); `onInput` recebe o texto já limpo.
+ */
+export function textField({ label, value = "", limit = 400, rows = 2, hint = `${PRIVATE} `, onInput }) {
   const id = newId();
   const note = h("span", { class: "w-nota", role: "status" });
   const input = h("textarea", {
@@ -128,7 +134,7 @@ export function textField({ label, value = "", limit = 400, rows = 2, onInput })
     "div", { class: "w-campo" },
     h("label", { for: id, class: "w-rotulo" }, label),
     input,
-    h("p", { class: "w-dica", id: `${id}-dica` }, `${PRIVATE} `, note),
+    h("p", { class: "w-dica", id: `${id}-dica` }, hint, note),
   );
   return {
     element,

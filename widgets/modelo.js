@@ -5,6 +5,7 @@
 //   tokens(text) → [{id, text, bytes}]
 //   decode(ids) → texto
 //   next(ids, {top = 10, temperature = 1}) → [{id, text, p}]; sem ids, começa um documento
+//   logits(ids) → Float32Array, uma nota por token do vocabulário
 //   stream(ids, {maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, signal,
 //     onToken}) → os ids novos, sem o <|endoftext|> que os encerra. Em
 //     onToken({id, text, p, top}), `text` são os caracteres que ficaram inteiros com este
@@ -13,6 +14,9 @@
 //     Float32Array n×n: a linha i diz quanto a posição i olha para cada j
 //   lens(ids, {top = 10}) → [{block, norm, shape, top}]; block 0 é antes do primeiro bloco
 //   classify(text) → {label, probabilities: [{label, p}]}
+//   contributions(text, {signal, onToken}) → {tokens, whole, without}: as probabilidades
+//     das classes com o texto inteiro e sem cada token; onToken({tokens, whole}), e depois
+//     onToken({n, without})
 //   chat(turns, {system, signal, onToken, …}) → texto; turns são pares
 //     [usuário, assistente], e o assistente do último é null
 //   chatPrompt(turns, {system}) → {ids, tokens, dropped}: os turnos que saíram da janela
@@ -20,18 +24,21 @@
 //
 // Um erro é uma frase em português que diz o que fazer (error.message).
 
+import { markConversation } from "./motor/chat.js";
 import { Tokenizer } from "./motor/tokenizer.js";
 
 const METHODS = [
   "encode",
   "tokens",
   "decode",
+  "logits",
   "next",
   "attention",
   "lens",
   "classify",
   "chatPrompt",
 ];
+const STREAMED = ["stream", "chat", "contributions"];
 const models = new Map(); // nome → promessa
 const tokenizers = new Map();
 
@@ -108,12 +115,8 @@ export async function open(
       ask(method, [input, options], { onToken, signal });
   const bytes = buffer.byteLength;
   const { params, ...about } = await ask("open", [buffer], { transfer: [buffer] });
-  const model = {
-    ...about,
-    info: { bytes, params },
-    stream: streamed("stream"),
-    chat: streamed("chat"),
-  };
+  const model = { ...about, info: { bytes, params } };
+  for (const method of STREAMED) model[method] = streamed(method);
   for (const method of METHODS) model[method] = (...args) => ask(method, args);
   return model;
 }
@@ -135,7 +138,10 @@ export function load(name, { onProgress } = {}) {
   );
 }
 
-/** Só o tokenizer, sem os pesos: encode, tokens, decode, vocabSize. */
+/**
+ * Só o tokenizer, sem os pesos: encode, tokens, decode, vocabSize, e
+ * conversation(turns, {system}) → {tokens, written}.
+ */
 export function loadTokenizer(name) {
   return once(tokenizers, name, async () => {
     const data = JSON.parse(
@@ -147,6 +153,10 @@ export function loadTokenizer(name) {
       encode: async (text) => tokenizer.encodeText(text),
       tokens: async (text) => tokenizer.tokens(text),
       decode: async (ids) => tokenizer.decode(ids),
+      conversation: async (turns, { system = "" } = {}) => {
+        const { ids, written } = markConversation(tokenizer, turns, system);
+        return { tokens: tokenizer.describe(ids), written };
+      },
     };
   });
 }

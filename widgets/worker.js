@@ -3,7 +3,7 @@
 
 import { Model } from "./motor/engine.js";
 
-const STREAMED = ["stream", "chat"];
+const STREAMED = ["stream", "chat", "contributions"];
 const stopped = new Set();
 let model;
 

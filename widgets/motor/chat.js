@@ -8,22 +8,29 @@ export const ASSISTANT = "<|assistente|>";
 const mark = (tokenizer, name) =>
   name in tokenizer.specials ? [tokenizer.specials[name]] : tokenizer.encode(name);
 
-/** Os ids de uma conversa. Uma marca escrita numa fala é texto comum. */
-export function encodeConversation(tokenizer, turns, system = "") {
-  const ids = system
-    ? [...mark(tokenizer, SYSTEM), ...tokenizer.encodeText(system)]
-    : [];
+/**
+ * Os ids de uma conversa e, para cada um, se é o assistente quem o escreve. Uma marca
+ * escrita numa fala é texto comum.
+ */
+export function markConversation(tokenizer, turns, system = "") {
+  const ids = [];
+  const written = [];
+  const add = (part, byAssistant) => {
+    ids.push(...part);
+    written.push(...part.map(() => byAssistant));
+  };
+  const text = (said) => tokenizer.encodeText(said);
+  if (system) add([...mark(tokenizer, SYSTEM), ...text(system)], false);
   for (const [user, assistant] of turns) {
-    ids.push(
-      ...mark(tokenizer, USER),
-      ...tokenizer.encodeText(user),
-      ...mark(tokenizer, ASSISTANT),
-    );
-    if (assistant != null)
-      ids.push(...tokenizer.encodeText(assistant), tokenizer.endId);
+    add([...mark(tokenizer, USER), ...text(user), ...mark(tokenizer, ASSISTANT)], false);
+    if (assistant != null) add([...text(assistant), tokenizer.endId], true);
   }
-  return ids;
+  return { ids, written };
 }
+
+/** Só os ids. */
+export const encodeConversation = (tokenizer, turns, system) =>
+  markConversation(tokenizer, turns, system).ids;
 
 /** Os últimos turnos cujos ids, com a linha de sistema, não passam de `limit`. */
 export function fitTurns(tokenizer, turns, system, limit) {

@@ -2,7 +2,7 @@
 // Worker e no Node.
 
 import { encodeConversation, fitTurns } from "./chat.js";
-import { classify } from "./classifier.js";
+import { classify, encodeFramed } from "./classifier.js";
 import { GPT, KVCache } from "./gpt.js";
 import {
   draw,
@@ -174,6 +174,28 @@ export class Model {
   classify(text) {
     this.only("GPTClassifier", "classifica");
     return classify(this.gpt, this.tokenizer, this.labels, text);
+  }
+
+  /**
+   * Quanto cada token pesa: as probabilidades das classes com o texto inteiro e sem cada um
+   * dos tokens, do último ao primeiro (assim o cache poupa o começo). `onToken({tokens,
+   * whole})`, e depois `onToken({n, without})`.
+   */
+  async contributions(text, options = {}, onToken = () => {}, stopped = () => false) {
+    this.only("GPTClassifier", "classifica");
+    const { context_length } = this.gpt.config;
+    const ids = encodeFramed(this.tokenizer, text, context_length);
+    const tokens = this.tokenizer.describe(ids.slice(1, -1));
+    const classes = (seen) => Array.from(nextTokenProbs(this.logits(seen)));
+    const whole = classes(ids);
+    onToken({ tokens, whole });
+    const without = [];
+    for (let n = tokens.length - 1; n >= 0 && !stopped(); n--) {
+      without[n] = classes(ids.filter((_, at) => at !== n + 1));
+      onToken({ n, without: without[n] });
+      await pause();
+    }
+    return { tokens, whole, without };
   }
 
   /** O prompt como o modelo o vê, e os turnos que saíram da janela. */
