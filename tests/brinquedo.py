@@ -39,8 +39,8 @@ def restos_de_myst(texto: str) -> list[str]:
     >>> restos_de_myst("a {ref}`b` e `[^c]`")
     ['{ref}`']
     """
-    papeis = re.findall(r"\{[a-z][\w:+-]+\}`", texto)
     sem_blocos = re.sub(r"(?ms)^([> ]*)(`{3,})\w*$.*?^\1\2$", "", texto)
+    papeis = re.findall(r"\{[a-z][\w:+-]+\}`", sem_blocos)
     sem_codigo = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", sem_blocos)
     cercas = re.findall(r"(?m):::|^[> ]*[`~]{3,}.*|\{code-cell\}", sem_codigo)
     return papeis + cercas + re.findall(r"(?m)^\([\w-]+\)=|^%.*|^:[\w-]+:|\[\^|^\+\+\+", sem_codigo)

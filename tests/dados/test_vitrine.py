@@ -16,10 +16,11 @@ COMO_ATUALIZAR = "troque a conversa do README.md por esta:\n\n"
 
 def falas_da_pagina() -> list[str]:
     """O que a célula da página de início diz ao modelo."""
-    primeira, *_ = le_celulas(RAIZ / "book/index.md", RAIZ)
+    celulas = le_celulas(RAIZ / "book/index.md", RAIZ)
     (falas,) = (
         no.value
-        for no in primeira.arvore().body
+        for celula in celulas
+        for no in celula.arvore().body
         if isinstance(no, ast.Assign) and ast.unparse(no.targets[0]) == "asks"
     )
     return ast.literal_eval(falas)
