@@ -15,6 +15,7 @@ from ferramentas.celulas import Celula, le_celulas
 from ferramentas.interface import BuscaSemAcento
 from ferramentas.livro import RAIZ, numero_do_capitulo, paginas
 from ferramentas.servidor import abre
+from ferramentas.widgets import pecas
 from navegador import CELULAR, MESA, Visita
 
 DOCUMENTOS = [p.relative_to(RAIZ).with_suffix("").as_posix() for p in paginas()]
@@ -388,6 +389,31 @@ def test_sem_javascript_o_botao_citar_leva_a_pagina(visita: Callable[..., Visita
     assert botao.get_attribute("href") == "como-citar.html"
     v.aba.goto(f"{v.endereco}book/como-citar.html")
     assert "[data do acesso]" in v.aba.locator("article").inner_text()
+
+
+# ---------------------------------------------------------------- as figuras em que se mexe
+
+
+def test_na_pagina_experimente_toda_peca_vive(visita: Callable[..., Visita]) -> None:
+    v = visita()
+    aba = v.abre("book/experimente")
+    caixas = aba.locator(".widget")
+    assert caixas.count() == len(pecas())
+    for n in range(caixas.count()):
+        caixas.nth(n).scroll_into_view_if_needed()
+    aba.wait_for_function("!document.querySelector('.widget:not([data-estado])')", timeout=20_000)
+    assert aba.locator('.widget:not([data-estado="viva"])').count() == 0
+    assert v.erros == [] and v.de_fora == []
+
+
+@pytest.mark.parametrize("documento", ["book/index", CAPITULOS[0]])
+def test_sem_javascript_a_pagina_mostra_as_figuras_paradas(
+    visita: Callable[..., Visita], documento: str
+) -> None:
+    v = visita(java_script_enabled=False)
+    v.aba.goto(f"{v.endereco}{documento}.html")
+    paradas = v.aba.locator(".widget-estatico")
+    assert paradas.count() >= 1 and all(paradas.nth(n).is_visible() for n in range(paradas.count()))
 
 
 # ---------------------------------------------------------------- make pagina

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from ferramentas.livro import paginas
 from ferramentas.widgets import PASTA, pecas
 from homellm.plots import COLORS
 from navegador import CELULAR
@@ -80,6 +81,12 @@ VIVOS = """(controles) => [...document.querySelectorAll(".widget-vivo *")]
 
 def test_ha_pecas():
     assert len(PECAS) >= 5
+
+
+def test_toda_peca_esta_na_pagina_experimente_e_noutra() -> None:
+    onde = {p.stem: re.findall(r"(?m)^:::\{widget\} (\S+)", p.read_text("utf-8")) for p in paginas()}
+    assert sorted(onde.pop("experimente")) == PECAS
+    assert sorted(nome for nomes in onde.values() for nome in nomes) == PECAS
 
 
 def test_as_cores_das_pecas_sao_as_das_figuras():
