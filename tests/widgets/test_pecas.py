@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ferramentas.livro import paginas
+from ferramentas.livro import nome_da_pagina, paginas
 from ferramentas.widgets import PASTA, pecas
 from homellm.plots import COLORS
 from navegador import CELULAR
@@ -84,8 +84,9 @@ def test_ha_pecas():
 
 
 def test_toda_peca_esta_na_pagina_experimente_e_noutra() -> None:
-    onde = {p.stem: re.findall(r"(?m)^:::\{widget\} (\S+)", p.read_text("utf-8")) for p in paginas()}
-    assert sorted(onde.pop("experimente")) == PECAS
+    textos = {nome_da_pagina(md): md.read_text("utf-8") for md in paginas()}
+    onde = {nome: re.findall(r"(?m)^:::\{widget\} (\S+)", texto) for nome, texto in textos.items()}
+    assert sorted(onde.pop("book/experimente")) == PECAS
     assert sorted(nome for nomes in onde.values() for nome in nomes) == PECAS
 
 
