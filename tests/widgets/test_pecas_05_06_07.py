@@ -239,7 +239,7 @@ def contribuicoes(textos: list[str], pasta: Path) -> list[dict[str, Any]]:
 
 def test_cada_token_pesa_na_pagina_o_que_pesa_no_pacote(tmp_path):
     modelo, tokenizer = do_livro("spam-mini")
-    textos = [GOLPE, GANHE, "mãe, chego às sete, guarda um pão pra mim", "x", "🎁 " * 9, "pix " * 300]
+    textos = [GOLPE, GANHE, "mãe, chego às sete, guarda um pão pra mim", "x", "🎁 " * 9, "pix " * 30]
     for texto, medido in zip(textos, contribuicoes(textos, tmp_path), strict=True):
         ids = encode_framed(tokenizer, texto, modelo.gpt.config.context_length)
         assert len(medido["without"]) == len(ids) - 2

@@ -25,7 +25,7 @@ export default function mount(box) {
 
   async function start(model) {
     let running = null;
-    const message = textField({ label: "A mensagem", value: EXAMPLES[0], limit: 600, onInput: debounce(measure, 400) });
+    const message = textField({ label: "A mensagem", value: EXAMPLES[0], limit: 300, onInput: debounce(measure, 400) });
     const examples = EXAMPLES.map((text) => button(`“${text}”`, () => {
       message.value = text;
       measure();
